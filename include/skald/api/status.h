@@ -1,0 +1,13 @@
+// The one place that turns an Error into an HTTP status.
+#pragma once
+
+#include "skald/base/result.h"
+#include "skald/http/message.h"
+
+namespace skald::api {
+
+int http_status(ErrorCode code);
+http::Response error_response(const Error& error);               // text/plain, no final LF (query path)
+http::Response error_response_with_newline(const Error& error);  // as handlers that call http.Error do
+
+}  // namespace skald::api

@@ -1,0 +1,40 @@
+// The distributor: tenant, label and line rules, rate limits, level and service-name discovery, then on to ingesters.
+// Bodies are decoded by distributor/decode_*.h.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "skald/base/context.h"
+#include "skald/config/limits.h"
+#include "skald/model/push.h"
+#include "skald/obs/metrics.h"
+#include "skald/rpc/ingester_client.h"
+
+namespace skald::distributor {
+
+enum class PushFormat { kLokiProtobuf, kLokiJson, kLegacyJson, kOtlpProtobuf, kOtlpJson };
+
+struct PushJob {
+  PushFormat format = PushFormat::kLokiProtobuf;
+  SharedBytes body;                    // Content-Encoding already undone by `content_encoding` handling inside push()
+  std::string content_encoding;        // "", "gzip", "deflate", "snappy", "zstd", "lz4"
+  std::string backfill_shard;          // X-Loki-Backfill-Shard
+};
+
+// Thread-safe. Owned by the process; ingester and limits outlive it.
+class Distributor {
+ public:
+  Distributor(rpc::IngesterClient& ingester, config::LimitsProvider& limits, obs::Registry& registry, const Clock& clock);
+  ~Distributor();
+  // Decodes, validates, hands over. `done` is called once, from any thread: success = 204; an Error carries the status
+  // (as ErrorCode) and Loki's text. Quick enough for an I/O thread up to some hundred kB.
+  void push(const CallContext& ctx, PushJob job, std::function<void(Result<void>)> done);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace skald::distributor

@@ -1,0 +1,3 @@
+#include "skald/app/app.h"
+
+int main(int argc, char** argv) { return skald::app::run(argc, argv); }
