@@ -1,0 +1,281 @@
+#include "skald/model/push_wire.h"
+
+#include <snappy.h>
+
+#include <limits>
+
+#include "skald/base/clock.h"
+
+namespace skald::model {
+namespace {
+
+Error malformed(const char* what) { return Error(ErrorCode::kInvalidArgument, what); }
+constexpr const char* kShort = "unexpected EOF";
+constexpr const char* kOverflow = "proto: integer overflow";
+
+// A cursor over one message. Errors are sticky: the text is set, and every further read fails.
+struct Cursor {
+  const char* at;
+  const char* end;
+  const char* error = nullptr;
+
+  bool varint(std::uint64_t& out) {
+    if (at < end && static_cast<std::int8_t>(*at) >= 0) {
+      out = static_cast<std::uint8_t>(*at++);
+      return true;
+    }
+    std::uint64_t value = 0;
+    for (unsigned shift = 0; shift < 64; shift += 7) {
+      if (at == end) return fail(kShort);
+      const auto byte = static_cast<std::uint8_t>(*at++);
+      value |= static_cast<std::uint64_t>(byte & 0x7F) << shift;
+      if (byte < 0x80) {
+        out = value;
+        return true;
+      }
+    }
+    return fail(kOverflow);
+  }
+
+  bool bytes(std::string_view& out) {
+    std::uint64_t length = 0;
+    if (!varint(length)) return false;
+    if (length > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
+      return fail("proto: negative length found during unmarshaling");
+    if (length > static_cast<std::uint64_t>(end - at)) return fail(kShort);
+    out = std::string_view(at, static_cast<std::size_t>(length));
+    at += length;
+    return true;
+  }
+
+  // Field number and wire type; false with no error at the end of the message.
+  bool tag(std::uint32_t& field, std::uint32_t& wire) {
+    if (at == end || error != nullptr) return false;
+    std::uint64_t key = 0;
+    if (!varint(key)) return false;
+    field = static_cast<std::uint32_t>(key >> 3);
+    wire = static_cast<std::uint32_t>(key & 7);
+    if (field == 0 || key >> 32 != 0) return fail("proto: illegal tag");
+    if (wire == 4) return fail("proto: wiretype end group for non-group");
+    return true;
+  }
+
+  bool skip(std::uint32_t wire) {
+    std::uint64_t ignored = 0;
+    std::string_view bytes_ignored;
+    switch (wire) {
+      case 0: return varint(ignored);
+      case 1: return jump(8);
+      case 2: return bytes(bytes_ignored);
+      case 3: return skip_group();
+      case 5: return jump(4);
+      default: return fail("proto: illegal wireType");
+    }
+  }
+
+  bool skip_group() {
+    std::uint32_t depth = 1;
+    while (depth > 0) {
+      if (at == end) return fail(kShort);
+      std::uint64_t key = 0;
+      if (!varint(key)) return false;
+      const auto wire = static_cast<std::uint32_t>(key & 7);
+      if (wire == 3) ++depth;
+      else if (wire == 4) --depth;
+      else if (!skip(wire)) return false;
+    }
+    return true;
+  }
+
+  bool jump(std::size_t count) {
+    if (static_cast<std::size_t>(end - at) < count) return fail(kShort);
+    at += count;
+    return true;
+  }
+
+  bool fail(const char* what) {
+    if (error == nullptr) error = what;
+    at = end;
+    return false;
+  }
+};
+
+Cursor over(std::string_view message) { return {message.data(), message.data() + message.size()}; }
+
+const char* walk_timestamp(std::string_view message, std::int64_t& out) {
+  Cursor cursor = over(message);
+  std::uint32_t field = 0, wire = 0;
+  std::uint64_t seconds_raw = 0, nanos_raw = 0;
+  while (cursor.tag(field, wire)) {
+    if (field == 1 || field == 2) {
+      if (wire != 0) return "proto: wrong wireType for field of Timestamp";
+      cursor.varint(field == 1 ? seconds_raw : nanos_raw);
+    } else {
+      cursor.skip(wire);
+    }
+  }
+  if (cursor.error != nullptr) return cursor.error;
+  const auto seconds = static_cast<std::int64_t>(seconds_raw);
+  const auto nanos = static_cast<std::int32_t>(nanos_raw);
+  if (nanos < 0 || nanos >= kNanosPerSecond) return "timestamp: nanos not in range [0, 1e9)";
+  // Years 0001 to 9999 are legal on the wire; what int64 nanoseconds cannot say becomes the nearest they can.
+  if (seconds < -62135596800 || seconds >= 253402300800) return "timestamp: seconds out of range";
+  std::int64_t scaled = 0;
+  if (__builtin_mul_overflow(seconds, kNanosPerSecond, &scaled) || __builtin_add_overflow(scaled, nanos, &out))
+    out = seconds < 0 ? std::numeric_limits<std::int64_t>::min() : std::numeric_limits<std::int64_t>::max();
+  return nullptr;
+}
+
+const char* walk_pair(std::string_view message, LabelView& out) {
+  Cursor cursor = over(message);
+  std::uint32_t field = 0, wire = 0;
+  while (cursor.tag(field, wire)) {
+    if (field == 1 || field == 2) {
+      if (wire != 2) return "proto: wrong wireType for field of LabelPairAdapter";
+      cursor.bytes(field == 1 ? out.name : out.value);
+    } else {
+      cursor.skip(wire);
+    }
+  }
+  return cursor.error;
+}
+
+const char* walk_entry(std::string_view message, WirePush& out) {
+  WireEntry entry;
+  entry.metadata_begin = static_cast<std::uint32_t>(out.metadata.size());
+  Cursor cursor = over(message);
+  std::uint32_t field = 0, wire = 0;
+  std::string_view part;
+  while (cursor.tag(field, wire)) {
+    if (field >= 1 && field <= 3) {
+      if (wire != 2) return "proto: wrong wireType for field of EntryAdapter";
+      if (!cursor.bytes(part)) break;
+      if (field == 1) {
+        if (const char* error = walk_timestamp(part, entry.timestamp_ns)) return error;
+      } else if (field == 2) {
+        entry.line = part;
+      } else {
+        LabelView pair;
+        if (const char* error = walk_pair(part, pair)) return error;
+        out.metadata.push_back(pair);
+      }
+    } else {
+      cursor.skip(wire);
+    }
+  }
+  if (cursor.error != nullptr) return cursor.error;
+  entry.metadata_end = static_cast<std::uint32_t>(out.metadata.size());
+  out.entries.push_back(entry);
+  return nullptr;
+}
+
+const char* walk_stream(std::string_view message, WirePush& out) {
+  WireStream stream;
+  stream.entries_begin = static_cast<std::uint32_t>(out.entries.size());
+  Cursor cursor = over(message);
+  std::uint32_t field = 0, wire = 0;
+  std::string_view part;
+  while (cursor.tag(field, wire)) {
+    if (field == 1 || field == 2) {
+      if (wire != 2) return "proto: wrong wireType for field of StreamAdapter";
+      if (!cursor.bytes(part)) break;
+      if (field == 1) {
+        stream.labels_text = part;
+      } else if (const char* error = walk_entry(part, out)) {
+        return error;
+      }
+    } else {
+      cursor.skip(wire);
+    }
+  }
+  if (cursor.error != nullptr) return cursor.error;
+  stream.entries_end = static_cast<std::uint32_t>(out.entries.size());
+  out.streams.push_back(stream);
+  return nullptr;
+}
+
+}  // namespace
+
+void WirePush::clear() {
+  streams.clear();
+  entries.clear();
+  metadata.clear();
+}
+
+Result<void> walk_push(ByteView body, WirePush& out) {
+  out.clear();
+  // Every row takes at least two bytes of the body, so 32-bit row numbers hold below this size.
+  if (body.size() > std::numeric_limits<std::uint32_t>::max())
+    return Error(ErrorCode::kTooLarge, "push body larger than 4 GiB");
+  Cursor cursor = over(body);
+  std::uint32_t field = 0, wire = 0;
+  std::string_view part;
+  while (cursor.tag(field, wire)) {
+    if (field == 1) {
+      if (wire != 2) return malformed("proto: wrong wireType for field Streams");
+      if (!cursor.bytes(part)) break;
+      if (const char* error = walk_stream(part, out)) return malformed(error);
+    } else {
+      cursor.skip(wire);
+    }
+  }
+  if (cursor.error != nullptr) return malformed(cursor.error);
+  return {};
+}
+
+Result<std::string> snappy_uncompress(ByteView body, std::uint64_t limit_bytes) {
+  constexpr const char* kCorrupt = "snappy: corrupt input";
+  std::size_t declared = 0;
+  if (!snappy::GetUncompressedLength(body.data(), body.size(), &declared)) return malformed(kCorrupt);
+  if (declared > limit_bytes)
+    return Error(ErrorCode::kTooLarge, "request body too large: decompressed size " + std::to_string(declared) +
+                                           " exceeds limit " + std::to_string(limit_bytes));
+  // No element makes more than 64 bytes of 3, so a body that promises more is corrupt; nothing is reserved for it.
+  if (declared / 22 > body.size()) return malformed(kCorrupt);
+  std::string out;
+  out.reserve(declared + kBufferSlack);
+  out.resize(declared);
+  if (!snappy::RawUncompress(body.data(), body.size(), out.data())) return malformed(kCorrupt);
+  return out;
+}
+
+Result<bool> normalize_metadata_name(std::string_view name, std::string& out) {
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  const auto is_plain = [&](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || is_digit(c); };
+  bool normal = !name.empty() && !is_digit(name[0]), any_plain = false;
+  char previous = '\0';
+  for (const char c : name) {
+    if (is_plain(c)) any_plain = true;
+    else if (c != '_' || previous == '_') normal = false;
+    previous = c;
+  }
+  if (normal && any_plain) return true;
+  if (name.empty()) return Error(ErrorCode::kInternal, "label name is empty");
+
+  const bool wrapped = name.size() > 4 && name.substr(0, 2) == "__" && name.substr(name.size() - 2) == "__";
+  const std::string_view inner = wrapped ? name.substr(2, name.size() - 4) : name;
+  std::string cleaned;
+  cleaned.reserve(name.size() + 4);
+  for (const char c : inner) {
+    if (is_plain(c)) cleaned += c;
+    else if (cleaned.empty() || cleaned.back() != '_') cleaned += '_';
+  }
+  if (!any_plain) {
+    std::string message = "normalization for label name ";
+    append_go_quoted(message, name);
+    message += " resulted in invalid name \"_\"";
+    return Error(ErrorCode::kInternal, std::move(message));
+  }
+  if (wrapped) {
+    // The wrapping underscores stay two however many stood beside them inside.
+    const std::size_t first = cleaned.find_first_not_of('_'), last = cleaned.find_last_not_of('_');
+    cleaned = "__" + cleaned.substr(first, last - first + 1) + "__";
+    if (cleaned == name) return true;
+  } else if (is_digit(cleaned[0])) {
+    cleaned.insert(0, "key_");
+  }
+  out = std::move(cleaned);
+  return false;
+}
+
+}  // namespace skald::model
