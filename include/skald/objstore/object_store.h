@@ -1,5 +1,5 @@
-// Blobs by key. Implementations are thread-safe. Ranges are bytes, half open. Keys are '/'-separated, never start with
-// '/', never contain "..", and are at most 900 bytes.
+// Blobs by key. Implementations are thread-safe. Ranges are bytes, half open. Keys are '/'-separated, never start with '/',
+// have no segment "..", and are at most 900 bytes (stores.h: check_key).
 #pragma once
 
 #include <cstdint>
