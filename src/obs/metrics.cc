@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
+#include <cstdlib>
 
 #include "skald/base/check.h"
 
@@ -23,18 +25,19 @@ std::string escape_label_value(std::string_view value) {
   return out;
 }
 
-// Shortest text that round-trips, in the form of Go's strconv 'g' with precision -1: exponent form when the decimal
-// exponent is below -4 or at least 21, and two exponent digits ("1e-05"). Dashboards filter on the text of `le`.
+// Shortest text that round-trips, as Go's strconv prints 'g' with precision -1: exponent form below 1e-4 and from 1e+06
+// on: "0.005", "262144", "1.048576e+06". Dashboards filter on the text of `le`.
 std::string format_number(double v) {
   if (std::isnan(v)) return "NaN";
   if (std::isinf(v)) return v > 0 ? "+Inf" : "-Inf";
-  const double magnitude = std::fabs(v);
-  if (magnitude < 1e21 && magnitude >= 1e15 && v == std::floor(v)) return fmt::format("{:.0f}", v);
-  return fmt::format("{}", v);
+  char buffer[64];
+  const auto end = std::to_chars(buffer, buffer + sizeof buffer, v, std::chars_format::scientific).ptr;
+  const std::string_view scientific(buffer, static_cast<std::size_t>(end - buffer));
+  const int exponent = std::atoi(scientific.data() + scientific.find('e') + 1);
+  if (exponent < -4 || exponent >= 6) return std::string(scientific);
+  const auto fixed_end = std::to_chars(buffer, buffer + sizeof buffer, v, std::chars_format::fixed).ptr;
+  return std::string(buffer, fixed_end);
 }
-
-// `le` edges are printed like "0.005", "2.5", "1.28e+06": six significant digits are enough for every edge in use.
-std::string format_edge(double v) { return fmt::format("{:g}", v); }
 
 void append_labels(std::string& out, const std::vector<std::string>& names, const std::vector<std::string>& values,
                    std::string_view extra_name = {}, std::string_view extra_value = {}) {
@@ -77,7 +80,7 @@ void append_histogram(std::string& out, const std::string& name, const std::vect
     out += name;
     out += "_bucket";
     append_labels(out, label_names, label_values, "le",
-                  i < histogram.upper_bounds().size() ? format_edge(histogram.upper_bounds()[i]) : "+Inf");
+                  i < histogram.upper_bounds().size() ? format_number(histogram.upper_bounds()[i]) : "+Inf");
     out += ' ';
     out += std::to_string(cumulative);
     out += '\n';

@@ -22,7 +22,7 @@ TEST(Metrics, HistogramBucketsAreCumulativeAndEdgesPrintedAsGoDoes) {
   histogram.observe(1e9);
   EXPECT_EQ(registry.expose_text(),
             "# HELP h help\n# TYPE h histogram\nh_bucket{le=\"0.005\"} 1\nh_bucket{le=\"2.5\"} 2\n"
-            "h_bucket{le=\"1.28e+06\"} 2\nh_bucket{le=\"+Inf\"} 3\nh_sum 1000000001.005\nh_count 3\n");
+            "h_bucket{le=\"1.28e+06\"} 2\nh_bucket{le=\"+Inf\"} 3\nh_sum 1.000000001005e+09\nh_count 3\n");
 }
 
 TEST(Metrics, LabelledFamilyAppearsWithItsFirstSample) {

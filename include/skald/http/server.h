@@ -27,14 +27,14 @@ struct ServerOptions {
   std::int64_t idle_timeout_ms = 120'000;      // between requests
   std::size_t connections_max = 0;             // 0: unlimited
   bool compress_responses = true;
-  bool log_requests = true;
+  bool log_requests = false;                   // at info; else at debug (failures at warn)
   std::string tls_certificate_file, tls_key_file, tls_client_ca_file;  // TLS when the first is set
 };
 
 enum class RunOn { kIo /* quick, never blocks */, kPool };
 
 using Handler = std::function<void(std::shared_ptr<Request>, Responder)>;
-// Returns a response to refuse the upgrade, or nullopt-like empty status 101 by calling accept().
+// Runs on the pool after the upgrade.
 using WebSocketHandler = std::function<void(std::shared_ptr<Request>, std::shared_ptr<WebSocket>)>;
 // Runs before the upgrade; a returned response refuses it.
 using WebSocketGuard = std::function<std::optional<Response>(const Request&)>;
@@ -62,7 +62,7 @@ class Server {
 
  private:
   struct State;
-  std::unique_ptr<State> state_;
+  std::shared_ptr<State> state_;   // also held by answers that handlers still owe
 };
 
 }  // namespace skald::http
