@@ -52,7 +52,7 @@ class FileSystem {
   virtual Result<std::unique_ptr<RandomAccessFile>> open(const std::string& path) = 0;  // kNotFound
   virtual Result<Bytes> read_file(const std::string& path, std::uint64_t limit_bytes) = 0;
   virtual Result<std::vector<DirEntry>> list(const std::string& directory) = 0;  // sorted by name; kNotFound
-  virtual Result<void> make_directories(const std::string& directory) = 0;
+  virtual Result<void> make_directories(const std::string& directory) = 0;  // durable on return
   virtual Result<void> rename(const std::string& from, const std::string& to) = 0;  // replaces
   virtual Result<void> remove(const std::string& path) = 0;  // absent is success; directories must be empty
   virtual Result<void> truncate(const std::string& path, std::uint64_t size) = 0;
@@ -62,7 +62,7 @@ class FileSystem {
 };
 
 FileSystem& posix_file_system();
-std::unique_ptr<FileSystem> make_memory_file_system();
+std::unique_ptr<FileSystem> make_memory_file_system();  // memory_file_system.h to crash it, fault_file_system.h to break it
 
 // Writes beside, syncs, renames, syncs the directory: the old content or the new, never a mixture.
 Result<void> replace_file(FileSystem& fs, const std::string& path, ByteView content);
