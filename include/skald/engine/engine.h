@@ -28,6 +28,7 @@ struct EngineLimits {
   std::uint32_t max_series = 500;
   bool allow_approx_topk = false;         // shard_aggregations names it
   bool allow_variants = false;            // enable_multi_variant_queries
+  bool partial_results = false;           // too many series: cut and warn instead of failing (Logs Drilldown)
 };
 
 class Engine {

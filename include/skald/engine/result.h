@@ -15,6 +15,7 @@ namespace skald::engine {
 struct LogEntry {
   std::int64_t timestamp_ns = 0;
   std::string line;
+  std::uint32_t order = 0;         // place among all entries of the result, over all streams
 };
 // Entries that share one label set (all categories). With categorize-labels the api regroups by stream labels only.
 struct LogStream {

@@ -1,0 +1,327 @@
+// Range aggregations: select, scan blocks on the pool, fold rows into windows, emit series.
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <set>
+#include <string>
+#include <unordered_map>
+
+#include "engine/dedupe.h"
+#include "engine/eval.h"
+#include "engine/range_sink.h"
+#include "skald/engine/pipeline.h"
+
+namespace skald::engine {
+
+namespace {
+
+using logql::RangeOp;
+
+constexpr std::string_view kErrorLabel = "__error__";
+
+// Rows of one stream in one block.
+struct Unit {
+  const chunk::StreamData* stream = nullptr;
+  const DuplicateFinder* duplicates = nullptr;
+  std::uint32_t slice = 0;
+};
+
+struct Worker {
+  std::unique_ptr<PipelineRunner> runner;
+  LabelSetTable sets;
+  std::unique_ptr<RangeSink> sink;
+  QueryStats stats;
+};
+
+// A plan shared by all workers; read only.
+struct ScanPlan {
+  const logql::RangeAggregation* aggregation = nullptr;
+  const WindowGrid* grid = nullptr;
+  const Pipeline* pipeline = nullptr;
+  const logql::Grouping* grouping = nullptr;   // nullptr: keep all labels
+  bool plain_count = false;                    // no stages: rows or lengths are all that matters
+  bool may_fail = false;                       // rows can carry errors
+  bool preserve_errors = false;
+};
+
+Error pipeline_error(const ResultLabels& labels, std::string_view type) {
+  std::string text = "pipeline error: '";
+  text += type;
+  text += "' for series: '" + labels.plain().to_string() + "'.\nUse a label filter to intentionally skip this error. (e.g | __error__!=\"";
+  text += type;
+  text += "\").\nTo skip all potential errors you can match empty errors.(e.g __error__=\"\")\n"
+          "The label filter can also be specified after unwrap. (e.g | unwrap latency | __error__=\"\" )\n";
+  return Error(ErrorCode::kInvalidArgument, std::move(text));
+}
+
+bool filter_names_error(const logql::LabelFilter& filter) {
+  using Kind = logql::LabelFilter::Kind;
+  if (filter.kind == Kind::kAnd || filter.kind == Kind::kOr) return filter_names_error(*filter.left) || filter_names_error(*filter.right);
+  if (filter.kind == Kind::kString) return filter.matcher && filter.matcher->name() == kErrorLabel;
+  return filter.label == kErrorLabel;
+}
+
+// Loki keeps failing lines of json, logfmt and unpack when an outer sum is pushed down and somebody asks for __error__.
+bool wants_errors(const logql::RangeAggregation& aggregation, const logql::Grouping* outer_sum) {
+  if (!outer_sum) return false;
+  if (!outer_sum->without && std::find(outer_sum->labels.begin(), outer_sum->labels.end(), kErrorLabel) != outer_sum->labels.end()) return true;
+  for (const logql::Stage& stage : aggregation.range.selector.stages)
+    if (const auto* filter = std::get_if<logql::LabelFilterStage>(&stage); filter && filter_names_error(*filter->filter)) return true;
+  if (aggregation.range.unwrap)
+    for (const auto& filter : aggregation.range.unwrap->post_filters)
+      if (filter_names_error(*filter)) return true;
+  return false;
+}
+
+bool is_parser_error(std::string_view type) { return type == "JSONParserErr" || type == "LogfmtParserErr"; }
+
+// Stages that do nothing without a parser, template or conversion before them.
+bool has_no_effect(const std::vector<logql::Stage>& stages) {
+  for (const logql::Stage& stage : stages) {
+    const auto* drop = std::get_if<logql::DropStage>(&stage);
+    if (!drop) return false;
+    for (const logql::DropKeepItem& item : drop->items)
+      if (item.matcher || (item.name != kErrorLabel && item.name != "__error_details__")) return false;
+  }
+  return true;
+}
+
+// Counting needs nothing of the rows when every label grouped by is the stream's own (a stream label cannot be hidden by
+// structured metadata of the same name).
+bool groups_by_stream_only(const ScanPlan& plan, const model::Labels& labels) {
+  if (!plan.plain_count || !plan.grouping || plan.grouping->without) return false;
+  return std::all_of(plan.grouping->labels.begin(), plan.grouping->labels.end(), [&](const std::string& name) { return labels.has(name); });
+}
+
+void count_bytes(QueryStats& stats, const chunk::BlockSlice& slice, std::uint64_t rows) {
+  stats.lines_processed += rows;
+  stats.bytes_processed += slice.raw_bytes;
+  if (slice.from_ingester) {
+    stats.ingester_lines += rows;
+    stats.ingester_bytes += slice.raw_bytes;
+  } else {
+    stats.store_lines += rows;
+    stats.store_decompressed_bytes += slice.raw_bytes;
+  }
+}
+
+Result<void> count_slice(const CallContext& ctx, const ScanPlan& plan, Worker& worker, const Unit& unit, const std::vector<std::uint32_t>& skip) {
+  const chunk::BlockSlice& slice = unit.stream->blocks[unit.slice];
+  std::vector<LabelSetTable::View> views;
+  for (const model::Label& label : unit.stream->labels->labels.pairs())
+    if (std::find(plan.grouping->labels.begin(), plan.grouping->labels.end(), label.name) != plan.grouping->labels.end())
+      views.push_back({label.name, label.value, LabelCategory::kStream});
+  const std::uint32_t set = worker.sets.intern(views);
+  const bool bytes = reads_line_bytes(plan.aggregation->op);
+  const WindowGrid& grid = *plan.grid;
+
+  const std::uint32_t first_interval = grid.find(slice.min_ts_ns), last_interval = grid.find(slice.max_ts_ns);
+  if (!bytes && skip.empty() && first_interval != WindowGrid::kNone && first_interval == last_interval) {
+    worker.sink->add_counted(set, first_interval, slice.rows, 0);   // the directory alone answers
+    worker.stats.post_filter_lines += slice.rows;
+    return {};
+  }
+  SKALD_TRY(auto columns, slice.block->load(bytes ? chunk::kTimestamps | chunk::kLineLengths : chunk::kTimestamps, ctx));
+  const std::int64_t* times = columns->timestamps_ns.data();
+  const std::uint32_t end = slice.first_row + slice.rows;
+  std::uint32_t row = static_cast<std::uint32_t>(std::upper_bound(times + slice.first_row, times + end, grid.min_ns()) - times);
+  std::size_t skipped = 0;
+  std::uint32_t interval = 0;
+  while (row < end) {
+    interval = grid.find(times[row], interval);
+    if (interval == WindowGrid::kNone) break;
+    const auto next = static_cast<std::uint32_t>(std::upper_bound(times + row, times + end, grid.interval_end(interval)) - times);
+    if (grid.covered(interval)) {
+      std::uint64_t rows = next - row, length = 0;
+      if (bytes) length = columns->line_offsets[next] - columns->line_offsets[row] - rows;
+      while (skipped < skip.size() && skip[skipped] < row) ++skipped;
+      for (; skipped < skip.size() && skip[skipped] < next; ++skipped) {
+        --rows;
+        if (bytes) length -= columns->line(skip[skipped]).size();
+      }
+      if (rows != 0) worker.sink->add_counted(set, interval, rows, length);
+      worker.stats.post_filter_lines += rows;
+    }
+    row = next;
+  }
+  return {};
+}
+
+Result<void> check_errors(const ScanPlan& plan, Worker& worker, const Frame& frame, std::span<const std::uint32_t> sets) {
+  for (std::uint32_t i = 0; i < frame.size(); ++i) {
+    if (!frame.has_error(i)) continue;
+    const std::uint32_t interval = plan.grid->find(frame.timestamp_ns(i));
+    if (interval == WindowGrid::kNone || !plan.grid->covered(interval)) continue;
+    if (plan.preserve_errors && is_parser_error(frame.error(i))) continue;
+    return pipeline_error(worker.sets.at(sets[i]), frame.error(i));
+  }
+  return {};
+}
+
+Result<void> scan_unit(const CallContext& ctx, const ScanPlan& plan, Worker& worker, const Unit& unit) {
+  SKALD_TRY_VOID(ctx.check());
+  const chunk::BlockSlice& slice = unit.stream->blocks[unit.slice];
+  std::vector<std::uint32_t> skip;
+  if (unit.duplicates->may_have_duplicates(unit.slice)) { SKALD_TRY(skip, unit.duplicates->skip_rows(unit.slice, ctx)); }
+  count_bytes(worker.stats, slice, slice.rows);
+  if (groups_by_stream_only(plan, unit.stream->labels->labels)) return count_slice(ctx, plan, worker, unit, skip);
+
+  SKALD_TRY(auto columns, slice.block->load(plan.pipeline->columns(), ctx));
+  SKALD_TRY(Frame* frame, worker.runner->run(*columns, slice.first_row, slice.first_row + slice.rows, plan.grid->min_ns() + 1,
+                                             plan.grid->max_ns() + 1, skip));
+  if (frame->size() == 0) return {};
+  worker.stats.post_filter_lines += frame->size();
+  const std::span<const std::uint32_t> sets = frame->label_sets(worker.sets, plan.grouping);
+  if (plan.may_fail) SKALD_TRY_VOID(check_errors(plan, worker, *frame, sets));
+  worker.sink->add_frame(*frame, sets);
+  return {};
+}
+
+void add_stats(QueryStats& into, const QueryStats& from) {
+  into.bytes_processed += from.bytes_processed;
+  into.lines_processed += from.lines_processed;
+  into.post_filter_lines += from.post_filter_lines;
+  into.ingester_lines += from.ingester_lines;
+  into.ingester_bytes += from.ingester_bytes;
+  into.store_lines += from.store_lines;
+  into.store_decompressed_bytes += from.store_decompressed_bytes;
+}
+
+// Scans all units on the pool; workers[i] is touched by one thread at a time.
+Result<void> scan_all(Evaluation& evaluation, const ScanPlan& plan, const std::vector<Unit>& units, std::vector<Worker>& workers) {
+  std::atomic<std::size_t> next{0};
+  std::atomic<bool> stop{false};
+  std::mutex mutex;                 // guards failure
+  std::optional<Error> failure;
+  const std::size_t batch = std::clamp<std::size_t>(units.size() / (workers.size() * 8), 1, 64);
+  evaluation.pool.parallel_for(workers.size(), [&](std::size_t w) {
+    Worker& worker = workers[w];
+    const chunk::StreamData* current = nullptr;
+    bool wanted = false;
+    while (!stop.load(std::memory_order_relaxed)) {
+      const std::size_t begin = next.fetch_add(batch);
+      if (begin >= units.size()) return;
+      for (std::size_t i = begin; i < std::min(begin + batch, units.size()); ++i) {
+        if (units[i].stream != current) {
+          current = units[i].stream;
+          wanted = worker.runner->begin_stream(*current->labels);
+        }
+        if (!wanted) continue;
+        Result<void> done = scan_unit(evaluation.ctx, plan, worker, units[i]);
+        if (done.ok()) continue;
+        stop = true;
+        const std::lock_guard lock(mutex);
+        if (!failure) failure = done.error();
+        return;
+      }
+    }
+  });
+  if (failure) return std::move(*failure);
+  return {};
+}
+
+// Brings all workers' series into the first worker's numbering, equal labels (whatever their category) as one series.
+std::vector<StepSeries> merge_workers(std::vector<Worker>& workers, const logql::RangeAggregation& aggregation, const WindowGrid& grid) {
+  std::unique_ptr<RangeSink> all = make_range_sink(aggregation, grid);
+  std::vector<model::Labels> labels;
+  std::unordered_map<std::string, std::uint32_t> index;
+  std::string key;
+  for (Worker& worker : workers) {
+    std::vector<std::uint32_t> map(worker.sets.size());
+    for (std::uint32_t s = 0; s < worker.sets.size(); ++s) {
+      model::Labels plain = worker.sets.at(s).plain();
+      key.clear();
+      append_label_key(key, plain);
+      const auto [it, fresh] = index.emplace(key, static_cast<std::uint32_t>(labels.size()));
+      if (fresh) labels.push_back(std::move(plain));
+      map[s] = it->second;
+    }
+    // Two of a worker's sets may be one series, so even the first worker is absorbed rather than adopted.
+    all->absorb(*worker.sink, map);
+  }
+  std::vector<StepSeries> series;
+  for (std::uint32_t s = 0; s < labels.size(); ++s) {
+    std::vector<Point> points = all->finish(s);
+    if (!points.empty()) series.push_back({std::move(labels[s]), std::move(points)});
+  }
+  std::sort(series.begin(), series.end(), [](const StepSeries& a, const StepSeries& b) { return a.labels < b.labels; });
+  return series;
+}
+
+// Labels of absent_over_time: `=` matchers whose name occurs once.
+model::Labels absent_labels(const std::vector<model::Matcher>& matchers) {
+  std::vector<model::Label> pairs;
+  std::multiset<std::string> names;
+  for (const model::Matcher& matcher : matchers) names.insert(matcher.name());
+  for (const model::Matcher& matcher : matchers)
+    if (matcher.type() == model::MatchType::kEqual && names.count(matcher.name()) == 1) pairs.push_back({matcher.name(), matcher.value()});
+  return model::Labels::from_pairs(std::move(pairs));
+}
+
+Value absent_value(const std::vector<StepSeries>& present, const std::vector<model::Matcher>& matchers, std::uint32_t steps) {
+  std::vector<char> seen(steps, 0);
+  for (const StepSeries& series : present)
+    for (const Point& p : series.points) seen[p.step] = 1;
+  StepSeries absent{absent_labels(matchers), {}};
+  for (std::uint32_t k = 0; k < steps; ++k)
+    if (!seen[k]) absent.points.push_back({k, 1});
+  Value value;
+  if (!absent.points.empty()) value.series.push_back(std::move(absent));
+  return value;
+}
+
+}  // namespace
+
+Result<Value> evaluate_range(Evaluation& evaluation, const logql::RangeAggregation& aggregation, const logql::Grouping* outer_sum) {
+  const logql::LogRange& range = aggregation.range;
+  const WindowGrid grid(evaluation.steps, range.range_ns, range.offset_ns);
+  const logql::Grouping nothing;
+
+  ScanPlan plan;
+  plan.aggregation = &aggregation;
+  plan.grid = &grid;
+  plan.grouping = aggregation.op == RangeOp::kAbsentOverTime ? &nothing : aggregation.grouping ? &*aggregation.grouping : outer_sum;
+  plan.preserve_errors = wants_errors(aggregation, outer_sum);
+  plan.plain_count = counts_rows(aggregation) && !range.unwrap && has_no_effect(range.selector.stages);
+  plan.may_fail = !plan.plain_count;
+
+  PipelineOptions options;
+  if (plan.grouping && !plan.grouping->without) options.needed_labels = plan.grouping->labels;
+  options.needs_line = reads_line_bytes(aggregation.op);
+  options.unwrap = range.unwrap;
+  SKALD_TRY(auto pipeline, Pipeline::compile(range.selector.stages, options));
+  plan.pipeline = pipeline.get();
+
+  Value value;
+  if (grid.interval_count() != 0) {
+    const rpc::SelectRequest request{range.selector.matchers, grid.min_ns() + 1, grid.max_ns()};
+    SKALD_TRY(chunk::SelectResult selected, evaluation.source.select(evaluation.ctx, request));
+    evaluation.stats.select.ingester_chunks_matched += selected.stats.ingester_chunks_matched;
+    evaluation.stats.select.store_chunk_refs += selected.stats.store_chunk_refs;
+    evaluation.stats.select.store_chunks_matched += selected.stats.store_chunks_matched;
+    evaluation.stats.select.chunk_refs_lookup_ns += selected.stats.chunk_refs_lookup_ns;
+
+    std::vector<DuplicateFinder> finders;
+    finders.reserve(selected.streams.size());
+    std::vector<Unit> units;
+    for (const chunk::StreamData& stream : selected.streams) {
+      finders.emplace_back(stream);
+      for (std::uint32_t s = 0; s < stream.blocks.size(); ++s)
+        if (grid.touches(stream.blocks[s].min_ts_ns, stream.blocks[s].max_ts_ns)) units.push_back({&stream, &finders.back(), s});
+    }
+    if (!units.empty()) {
+      std::vector<Worker> workers(std::clamp<std::size_t>(evaluation.pool.thread_count(), 1, units.size()));
+      for (Worker& worker : workers) {
+        worker.runner = pipeline->make_runner();
+        worker.sink = make_range_sink(aggregation, grid);
+      }
+      SKALD_TRY_VOID(scan_all(evaluation, plan, units, workers));
+      for (const Worker& worker : workers) add_stats(evaluation.stats, worker.stats);
+      value.series = merge_workers(workers, aggregation, grid);
+    }
+  }
+  if (aggregation.op == RangeOp::kAbsentOverTime) return absent_value(value.series, range.selector.matchers, evaluation.steps.count);
+  return value;
+}
+
+}  // namespace skald::engine

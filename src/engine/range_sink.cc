@@ -1,0 +1,205 @@
+#include "engine/range_sink.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+
+#include "engine/range_fold.h"
+
+namespace skald::engine {
+
+using logql::RangeOp;
+
+bool reads_line_bytes(RangeOp op) { return op == RangeOp::kBytesOverTime || op == RangeOp::kBytesRate; }
+
+bool counts_rows(const logql::RangeAggregation& aggregation) {
+  switch (aggregation.op) {
+    case RangeOp::kCountOverTime: case RangeOp::kBytesOverTime: case RangeOp::kBytesRate: case RangeOp::kAbsentOverTime: return true;
+    case RangeOp::kRate: return !aggregation.range.unwrap.has_value();
+    default: return false;
+  }
+}
+
+namespace {
+
+template <class Series>
+Series& series_at(std::vector<Series>& all, std::uint32_t set) {
+  if (set >= all.size()) all.resize(set + 1);
+  return all[set];
+}
+
+class CountSink final : public RangeSink {
+ public:
+  CountSink(const WindowGrid& grid, bool bytes, double divisor) : grid_(grid), bytes_(bytes), divisor_(divisor) {}
+
+  void add_frame(const Frame& frame, std::span<const std::uint32_t> sets) override {
+    std::uint32_t hint = 0;
+    const std::uint32_t rows = frame.size();
+    for (std::uint32_t i = 0; i < rows; ++i) {
+      const std::uint32_t interval = grid_.find(frame.timestamp_ns(i), hint);
+      if (interval == WindowGrid::kNone || !grid_.covered(interval)) continue;
+      hint = interval;
+      CountFold& fold = series_at(series_, sets[i]).at(interval);
+      ++fold.rows;
+      if (bytes_) fold.sum += frame.line(i).size();
+    }
+  }
+  void add_counted(std::uint32_t set, std::uint32_t interval, std::uint64_t rows, std::uint64_t bytes) override {
+    CountFold& fold = series_at(series_, set).at(interval);
+    fold.rows += rows;
+    fold.sum += bytes;
+  }
+  void absorb(RangeSink& other, std::span<const std::uint32_t> set_map) override {
+    auto& theirs = static_cast<CountSink&>(other).series_;
+    for (std::uint32_t s = 0; s < theirs.size(); ++s)
+      if (!theirs[s].cells().empty()) series_at(series_, set_map[s]).absorb(std::move(theirs[s]));
+  }
+  std::vector<Point> finish(std::uint32_t set) override {
+    std::vector<Point> points;
+    if (set >= series_.size()) return points;
+    const auto& cells = series_[set].cells();
+    std::size_t low = 0, high = 0;
+    CountFold window;   // whole numbers: adding and taking away is exact
+    for (std::uint32_t k = 0; k < grid_.step_count(); ++k) {
+      for (; high < cells.size() && cells[high].interval < grid_.last_interval(k); ++high) window.merge(cells[high].fold);
+      for (; low < high && cells[low].interval < grid_.first_interval(k); ++low) {
+        window.rows -= cells[low].fold.rows;
+        window.sum -= cells[low].fold.sum;
+      }
+      if (window.rows != 0) points.push_back({k, static_cast<double>(bytes_ ? window.sum : window.rows) / divisor_});
+    }
+    return points;
+  }
+
+ private:
+  const WindowGrid& grid_;
+  const bool bytes_;
+  const double divisor_;
+  std::vector<CellList<CountFold>> series_;
+};
+
+template <class Fold>
+class FoldSink final : public RangeSink {
+ public:
+  using Finish = double (*)(const Fold&, double divisor);
+  FoldSink(const WindowGrid& grid, Finish function, double divisor = 1) : grid_(grid), finish_(function), divisor_(divisor) {}
+
+  void add_frame(const Frame& frame, std::span<const std::uint32_t> sets) override {
+    std::uint32_t hint = 0;
+    const std::uint32_t rows = frame.size();
+    for (std::uint32_t i = 0; i < rows; ++i) {
+      const std::int64_t ts = frame.timestamp_ns(i);
+      const std::uint32_t interval = grid_.find(ts, hint);
+      if (interval == WindowGrid::kNone || !grid_.covered(interval)) continue;
+      hint = interval;
+      series_at(series_, sets[i]).at(interval).add(frame.value(i), ts);
+    }
+  }
+  void add_counted(std::uint32_t, std::uint32_t, std::uint64_t, std::uint64_t) override { SKALD_CHECK(false); }
+  void absorb(RangeSink& other, std::span<const std::uint32_t> set_map) override {
+    auto& theirs = static_cast<FoldSink&>(other).series_;
+    for (std::uint32_t s = 0; s < theirs.size(); ++s)
+      if (!theirs[s].cells().empty()) series_at(series_, set_map[s]).absorb(std::move(theirs[s]));
+  }
+  std::vector<Point> finish(std::uint32_t set) override {
+    std::vector<Point> points;
+    if (set >= series_.size()) return points;
+    fold_windows(series_[set].cells(), grid_, [&](std::uint32_t k, const Fold& fold) { points.push_back({k, finish_(fold, divisor_)}); });
+    return points;
+  }
+
+ private:
+  const WindowGrid& grid_;
+  const Finish finish_;
+  const double divisor_;
+  std::vector<CellList<Fold>> series_;
+};
+
+// Functions of all samples of a window: quantile_over_time and rate_counter.
+class SampleSink final : public RangeSink {
+ public:
+  using Finish = std::function<double(const TimedValue* begin, const TimedValue* end, std::int64_t after_ns, std::int64_t until_ns)>;
+  SampleSink(const WindowGrid& grid, Finish function) : grid_(grid), finish_(std::move(function)) {}
+
+  void add_frame(const Frame& frame, std::span<const std::uint32_t> sets) override {
+    const std::uint32_t rows = frame.size();
+    std::uint32_t hint = 0;
+    for (std::uint32_t i = 0; i < rows; ++i) {
+      const std::int64_t ts = frame.timestamp_ns(i);
+      const std::uint32_t interval = grid_.find(ts, hint);
+      if (interval == WindowGrid::kNone || !grid_.covered(interval)) continue;
+      hint = interval;
+      series_at(series_, sets[i]).push_back({ts, frame.value(i)});
+    }
+  }
+  void add_counted(std::uint32_t, std::uint32_t, std::uint64_t, std::uint64_t) override { SKALD_CHECK(false); }
+  void absorb(RangeSink& other, std::span<const std::uint32_t> set_map) override {
+    auto& theirs = static_cast<SampleSink&>(other).series_;
+    for (std::uint32_t s = 0; s < theirs.size(); ++s) {
+      if (theirs[s].empty()) continue;
+      auto& ours = series_at(series_, set_map[s]);
+      if (ours.empty()) ours = std::move(theirs[s]);
+      else ours.insert(ours.end(), theirs[s].begin(), theirs[s].end());
+    }
+  }
+  std::vector<Point> finish(std::uint32_t set) override {
+    std::vector<Point> points;
+    if (set >= series_.size()) return points;
+    auto& samples = series_[set];
+    std::stable_sort(samples.begin(), samples.end(), [](const TimedValue& a, const TimedValue& b) { return a.ts_ns < b.ts_ns; });
+    sample_windows(samples, grid_, [&](std::uint32_t k, const TimedValue* begin, const TimedValue* end) {
+      points.push_back({k, finish_(begin, end, grid_.window_start(k), grid_.window_end(k))});
+    });
+    return points;
+  }
+
+ private:
+  const WindowGrid& grid_;
+  const Finish finish_;
+  std::vector<std::vector<TimedValue>> series_;
+};
+
+}  // namespace
+
+std::unique_ptr<RangeSink> make_range_sink(const logql::RangeAggregation& aggregation, const WindowGrid& grid) {
+  const double seconds = static_cast<double>(aggregation.range.range_ns) / 1e9;
+  const double q = aggregation.parameter.value_or(0);
+  switch (aggregation.op) {
+    case RangeOp::kCountOverTime: case RangeOp::kAbsentOverTime: return std::make_unique<CountSink>(grid, false, 1);
+    case RangeOp::kBytesOverTime: return std::make_unique<CountSink>(grid, true, 1);
+    case RangeOp::kBytesRate: return std::make_unique<CountSink>(grid, true, seconds);
+    case RangeOp::kRate:
+      if (!aggregation.range.unwrap) return std::make_unique<CountSink>(grid, false, seconds);
+      return std::make_unique<FoldSink<SumFold>>(grid, [](const SumFold& f, double s) { return f.sum / s; }, seconds);
+    case RangeOp::kSumOverTime:
+      return std::make_unique<FoldSink<SumFold>>(grid, [](const SumFold& f, double) { return f.sum; });
+    case RangeOp::kAvgOverTime:
+      return std::make_unique<FoldSink<MeanFold>>(grid, [](const MeanFold& f, double) { return f.mean; });
+    case RangeOp::kMinOverTime:
+      return std::make_unique<FoldSink<ExtremeFold<false>>>(grid, [](const ExtremeFold<false>& f, double) { return f.value; });
+    case RangeOp::kMaxOverTime:
+      return std::make_unique<FoldSink<ExtremeFold<true>>>(grid, [](const ExtremeFold<true>& f, double) { return f.value; });
+    case RangeOp::kFirstOverTime:
+      return std::make_unique<FoldSink<EdgeFold<false>>>(grid, [](const EdgeFold<false>& f, double) { return f.value; });
+    case RangeOp::kLastOverTime:
+      return std::make_unique<FoldSink<EdgeFold<true>>>(grid, [](const EdgeFold<true>& f, double) { return f.value; });
+    case RangeOp::kStdvarOverTime:
+      return std::make_unique<FoldSink<VarianceFold>>(grid, [](const VarianceFold& f, double) { return f.variance(); });
+    case RangeOp::kStddevOverTime:
+      return std::make_unique<FoldSink<VarianceFold>>(grid, [](const VarianceFold& f, double) { return std::sqrt(f.variance()); });
+    case RangeOp::kQuantileOverTime:
+      return std::make_unique<SampleSink>(grid, [q, values = std::vector<double>()](const TimedValue* b, const TimedValue* e, std::int64_t, std::int64_t) mutable {
+        values.clear();
+        for (; b != e; ++b) values.push_back(b->value);
+        return quantile_of(q, values);
+      });
+    case RangeOp::kRateCounter:
+      return std::make_unique<SampleSink>(grid, [](const TimedValue* b, const TimedValue* e, std::int64_t after, std::int64_t until) {
+        return counter_rate(b, e, after, until);
+      });
+  }
+  SKALD_CHECK(false);
+  return nullptr;
+}
+
+}  // namespace skald::engine
