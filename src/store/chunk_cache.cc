@@ -1,0 +1,314 @@
+#include "store/chunk_cache.h"
+
+#include <algorithm>
+#include <atomic>
+
+namespace skald::store {
+namespace {
+
+// Durner et al., VLDB 2023: 8–16 MiB a request is where object stores give the most bytes per cost and second.
+constexpr std::uint64_t kRequestBytesMax = 8 << 20;
+constexpr std::uint64_t kEntryOverheadBytes = 1024;   // reader, directory and map nodes, roughly
+
+std::string name_of(const std::string& object_key, std::uint64_t offset) {
+  return "chunk at offset " + std::to_string(offset) + " of object " + object_key;
+}
+
+bool is_callers(ErrorCode code) { return code == ErrorCode::kCancelled || code == ErrorCode::kDeadlineExceeded; }
+
+// Names the chunk. A listed object that is not there is damage, not "not found".
+Error explain(const Error& error, const std::string& name) {
+  if (is_callers(error.code())) return error;
+  if (error.code() == ErrorCode::kNotFound) {
+    return Error(ErrorCode::kCorruption, name + ": the index lists it but the object is missing: " + error.message());
+  }
+  return error.with_prefix(name);
+}
+
+std::vector<double> powers(double first, double factor, int count) {
+  std::vector<double> edges;
+  for (double edge = first; count > 0; --count, edge *= factor) edges.push_back(edge);
+  return edges;
+}
+
+}  // namespace
+
+std::size_t ChunkKeyHash::operator()(const ChunkKey& key) const {
+  const auto low = load_le<std::uint64_t>(key.object.bytes.data() + 8);   // random bits of the ULID
+  return static_cast<std::size_t>(low ^ (key.offset * 0x9E3779B97F4A7C15ULL));
+}
+
+// Bytes of one chunk: what a ChunkReader's fetches are answered from. Parts beyond the head are read in units of the
+// coalescing gap, because a request costs more than the bytes between two pages.
+class ChunkBytes {
+ public:
+  ChunkBytes(std::weak_ptr<ChunkCache> cache, std::string object_key, const index::ChunkRef& ref, std::uint64_t unit_bytes)
+      : cache_(std::move(cache)), object_key_(std::move(object_key)), key_(key_of(ref)), length_(ref.length),
+        hot_length_(std::min(ref.hot_length, ref.length)), unit_bytes_(unit_bytes) {}
+
+  std::string name() const { return name_of(object_key_, key_.offset); }
+
+  void seed(std::uint64_t begin, Bytes bytes) {
+    const std::lock_guard lock(mutex_);
+    extents_.push_back({.begin = begin, .bytes = std::make_shared<const Bytes>(std::move(bytes))});
+  }
+  // The reader keeps the head itself once it is open.
+  void forget_head() {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(extents_, [&](const Extent& extent) { return extent.end() <= hot_length_; });
+  }
+  std::uint64_t held_bytes() const {
+    const std::lock_guard lock(mutex_);
+    std::uint64_t total = 0;
+    for (const Extent& extent : extents_) total += extent.bytes->size();
+    return total;
+  }
+  void drop() {
+    const std::lock_guard lock(mutex_);
+    dropped_ = true;
+    extents_.clear();
+  }
+
+  Result<Bytes> fetch(std::uint64_t begin, std::uint64_t end, const CallContext& ctx) {
+    if (begin > end || end > length_) {
+      return Error(ErrorCode::kCorruption, "bytes [" + std::to_string(begin) + ", " + std::to_string(end) + ") lie outside the chunk of " +
+                                               std::to_string(length_) + " bytes");
+    }
+    const std::shared_ptr<ChunkCache> cache = cache_.lock();
+    if (cache == nullptr) return Error(ErrorCode::kUnavailable, "the store is shut down");
+    if (Bytes held; find(begin, end, held)) {
+      cache->fetched_from_cache_.observe(static_cast<double>(end - begin));
+      return held;
+    }
+    SKALD_TRY_VOID(ctx.check());
+    std::uint64_t from = begin, to = end;
+    widen(from, to);
+    SKALD_TRY(Bytes bytes, cache->get(object_key_, key_.offset + from, key_.offset + to, ctx));
+    if (from == begin && to == end) return bytes;   // nothing beyond what was asked for: the reader keeps what it needs
+    Bytes part = bytes.substr(begin - from, end - begin);
+    if (cache->charge(key_, this, bytes.size())) {
+      const std::lock_guard lock(mutex_);
+      if (!dropped_) extents_.push_back({.begin = from, .bytes = std::make_shared<const Bytes>(std::move(bytes))});
+    }
+    return part;
+  }
+
+ private:
+  struct Extent {
+    std::uint64_t begin = 0;
+    std::shared_ptr<const Bytes> bytes;
+    std::uint64_t end() const { return begin + bytes->size(); }
+  };
+
+  bool find(std::uint64_t begin, std::uint64_t end, Bytes& out) const {
+    std::shared_ptr<const Bytes> bytes;
+    std::uint64_t at = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      for (const Extent& extent : extents_)
+        if (extent.begin <= begin && end <= extent.end()) bytes = extent.bytes, at = begin - extent.begin;
+    }
+    if (bytes == nullptr) return false;
+    out = bytes->substr(at, end - begin);
+    return true;
+  }
+
+  void widen(std::uint64_t& from, std::uint64_t& to) const {
+    if (unit_bytes_ == 0 || from < hot_length_) return;
+    if (length_ - hot_length_ <= 2 * unit_bytes_) {
+      from = hot_length_;
+      to = length_;
+      return;
+    }
+    from = hot_length_ + (from - hot_length_) / unit_bytes_ * unit_bytes_;
+    to = std::min(length_, hot_length_ + (to - hot_length_ + unit_bytes_ - 1) / unit_bytes_ * unit_bytes_);
+  }
+
+  const std::weak_ptr<ChunkCache> cache_;   // weak: a query's blocks may outlive the store
+  const std::string object_key_;
+  const ChunkKey key_;
+  const std::uint64_t length_, hot_length_, unit_bytes_;
+  mutable std::mutex mutex_;   // guards all below
+  std::vector<Extent> extents_;
+  bool dropped_ = false;
+};
+
+namespace {
+
+// A block whose errors say where it is stored.
+class StoredBlock final : public chunk::Block {
+ public:
+  StoredBlock(std::shared_ptr<const chunk::ChunkReader> reader, std::size_t index, std::shared_ptr<const ChunkBytes> bytes)
+      : reader_(std::move(reader)), block_(reader_->block(index)), bytes_(std::move(bytes)), index_(index) {}
+  Result<std::shared_ptr<const chunk::Columns>> load(chunk::ColumnMask need, const CallContext& ctx) const override {
+    auto columns = block_->load(need, ctx);
+    if (!columns.ok()) return explain(columns.error(), bytes_->name() + ": block " + std::to_string(index_));
+    return columns;
+  }
+
+ private:
+  const std::shared_ptr<const chunk::ChunkReader> reader_;
+  const std::shared_ptr<const chunk::Block> block_;
+  const std::shared_ptr<const ChunkBytes> bytes_;
+  const std::size_t index_;
+};
+
+}  // namespace
+
+struct ChunkCache::Span {
+  std::string object_key;
+  std::uint64_t begin = 0, end = 0;   // in the object
+  struct Member {
+    const index::ChunkRef* ref = nullptr;
+    std::size_t position = 0;         // in `wanted`
+    std::uint64_t bytes = 0;          // from the chunk's start
+  };
+  std::vector<Member> members;
+};
+
+ChunkCache::ChunkCache(objstore::ObjectStore& objects, exec::Pool& pool, obs::Registry& registry, std::uint64_t limit_bytes,
+                       std::uint64_t coalesce_gap_bytes)
+    : objects_(objects), pool_(pool), limit_bytes_(limit_bytes), gap_bytes_(coalesce_gap_bytes),
+      entries_gauge_(registry.gauge_family("loki_embeddedcache_entries", "Items in the cache.", {"cache"}).with({"chunksembedded-cache"})),
+      bytes_gauge_(registry.gauge_family("loki_embeddedcache_memory_bytes", "Bytes the cache holds.", {"cache"}).with({"chunksembedded-cache"})),
+      added_(registry.counter_family("loki_embeddedcache_added_new_total", "Items added to the cache.", {"cache"}).with({"chunksembedded-cache"})),
+      evicted_(registry.counter_family("loki_embeddedcache_evicted_total", "Items evicted from the cache.", {"cache", "reason"})
+                   .with({"chunksembedded-cache", "full"})),
+      requested_(registry.counter_family("loki_cache_fetched_keys", "Keys looked up in the cache.", {"name"}).with({"chunksembedded-cache"})),
+      hits_(registry.counter_family("loki_cache_hits", "Keys found in the cache.", {"name"}).with({"chunksembedded-cache"})),
+      downloaded_(registry.counter_family("loki_store_chunks_downloaded_total", "Chunks whose head was read from the bucket.", {"status"}).with({"matched"})),
+      fetched_from_storage_(registry.histogram_family("loki_chunk_fetcher_fetched_size_bytes", "Bytes of chunks fetched, by source.", {"source"},
+                                                      powers(128, 4, 8)).with({"storage"})),
+      fetched_from_cache_(registry.histogram_family("loki_chunk_fetcher_fetched_size_bytes", "Bytes of chunks fetched, by source.", {"source"},
+                                                    powers(128, 4, 8)).with({"cache"})) {}
+
+std::uint64_t ChunkCache::used_bytes() const {
+  const std::lock_guard lock(mutex_);
+  return used_bytes_;
+}
+
+std::shared_ptr<const OpenChunk> ChunkCache::find(const ChunkKey& key) {
+  const std::lock_guard lock(mutex_);
+  const auto found = entries_.find(key);
+  if (found == entries_.end()) return nullptr;
+  lru_.splice(lru_.begin(), lru_, found->second);
+  return found->second->chunk;
+}
+
+std::shared_ptr<const OpenChunk> ChunkCache::insert(const ChunkKey& key, std::shared_ptr<const OpenChunk> chunk,
+                                                    std::shared_ptr<ChunkBytes> bytes, std::uint64_t size_bytes) {
+  const std::lock_guard lock(mutex_);
+  if (const auto found = entries_.find(key); found != entries_.end()) return found->second->chunk;   // another query was quicker
+  lru_.push_front({.key = key, .chunk = chunk, .bytes = std::move(bytes), .size_bytes = size_bytes});
+  entries_.emplace(key, lru_.begin());
+  used_bytes_ += size_bytes;
+  added_.add();
+  evict_locked();
+  return chunk;
+}
+
+bool ChunkCache::charge(const ChunkKey& key, const ChunkBytes* bytes, std::uint64_t size_bytes) {
+  const std::lock_guard lock(mutex_);
+  const auto found = entries_.find(key);
+  if (found == entries_.end() || found->second->bytes.get() != bytes) return false;
+  lru_.splice(lru_.begin(), lru_, found->second);
+  found->second->size_bytes += size_bytes;
+  used_bytes_ += size_bytes;
+  evict_locked();
+  return true;
+}
+
+void ChunkCache::evict_locked() {
+  while (used_bytes_ > limit_bytes_ && !lru_.empty()) {
+    Entry& oldest = lru_.back();
+    used_bytes_ -= oldest.size_bytes;
+    oldest.bytes->drop();
+    entries_.erase(oldest.key);
+    lru_.pop_back();
+    evicted_.add();
+  }
+  entries_gauge_.set(static_cast<double>(lru_.size()));
+  bytes_gauge_.set(static_cast<double>(used_bytes_));
+}
+
+Result<Bytes> ChunkCache::get(const std::string& key, std::uint64_t begin, std::uint64_t end, const CallContext& ctx) {
+  SKALD_TRY(Bytes bytes, objects_.get(key, {.begin = begin, .end = end}, ctx));
+  if (bytes.size() != end - begin) {
+    return Error(ErrorCode::kCorruption, "object " + key + " ends early: asked for bytes [" + std::to_string(begin) + ", " + std::to_string(end) +
+                                             "), got " + std::to_string(bytes.size()));
+  }
+  fetched_from_storage_.observe(static_cast<double>(bytes.size()));
+  return bytes;
+}
+
+Result<void> ChunkCache::open_span(const CallContext& ctx, const Span& span,
+                                   std::vector<std::shared_ptr<const OpenChunk>>& opened) {
+  SKALD_TRY_VOID(ctx.check());
+  auto got = get(span.object_key, span.begin, span.end, ctx);
+  if (!got.ok()) return explain(got.error(), name_of(span.object_key, span.members.front().ref->offset));
+  for (const Span::Member& member : span.members) {
+    const index::ChunkRef& ref = *member.ref;
+    auto bytes = std::make_shared<ChunkBytes>(weak_from_this(), span.object_key, ref, gap_bytes_);
+    bytes->seed(0, got->substr(ref.offset - span.begin, member.bytes));
+    auto reader = chunk::ChunkReader::open(
+        [bytes](std::uint64_t begin, std::uint64_t end, const CallContext& call) { return bytes->fetch(begin, end, call); }, ref.length,
+        ref.hot_length, ctx);
+    if (!reader.ok()) return explain(reader.error(), bytes->name());
+    bytes->forget_head();
+    auto chunk = std::make_shared<OpenChunk>();
+    chunk->reader = std::move(*reader);
+    const std::size_t blocks = chunk->reader->blocks().size();
+    for (std::size_t i = 0; i < blocks; ++i) chunk->blocks.push_back(std::make_shared<StoredBlock>(chunk->reader, i, bytes));
+    const std::uint64_t size_bytes = kEntryOverheadBytes + ref.hot_length + bytes->held_bytes();
+    downloaded_.add();
+    opened[member.position] = insert(key_of(ref), std::move(chunk), std::move(bytes), size_bytes);
+  }
+  return {};
+}
+
+Result<std::vector<std::shared_ptr<const OpenChunk>>> ChunkCache::open(const CallContext& ctx, const std::string& tenant,
+                                                                       std::span<const index::ChunkRef* const> wanted) {
+  std::vector<std::shared_ptr<const OpenChunk>> opened(wanted.size());
+  std::vector<std::size_t> missing;
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    opened[i] = find(key_of(*wanted[i]));
+    if (opened[i] == nullptr) missing.push_back(i);
+  }
+  requested_.add(static_cast<double>(wanted.size()));
+  hits_.add(static_cast<double>(wanted.size() - missing.size()));
+  if (missing.empty()) return opened;
+
+  std::sort(missing.begin(), missing.end(), [&](std::size_t a, std::size_t b) { return key_of(*wanted[a]) < key_of(*wanted[b]); });
+  std::vector<Span> spans;
+  const Ulid* last_object = nullptr;
+  for (const std::size_t position : missing) {
+    const index::ChunkRef& ref = *wanted[position];
+    // A chunk smaller than what a second request would cost comes as a whole.
+    const std::uint64_t bytes = ref.length <= gap_bytes_ / 4 ? ref.length : std::min(ref.hot_length, ref.length);
+    const std::uint64_t end = ref.offset + bytes;
+    const bool joins = last_object != nullptr && *last_object == ref.object.id && ref.offset <= spans.back().end + gap_bytes_ &&
+                       end - spans.back().begin <= kRequestBytesMax;
+    if (!joins) {
+      spans.push_back({.object_key = chunk::object_key(tenant, ref.object.shard_start_ns, ref.object.id), .begin = ref.offset, .end = end, .members = {}});
+    }
+    spans.back().end = std::max(spans.back().end, end);
+    spans.back().members.push_back({.ref = &ref, .position = position, .bytes = bytes});
+    last_object = &ref.object.id;
+  }
+
+  std::mutex mutex;   // guards first_error
+  std::unique_ptr<Error> first_error;
+  std::atomic<bool> failed{false};
+  pool_.parallel_for(spans.size(), [&](std::size_t i) {
+    if (failed.load(std::memory_order_relaxed)) return;
+    Result<void> result = open_span(ctx, spans[i], opened);
+    if (result.ok()) return;
+    failed.store(true, std::memory_order_relaxed);
+    const std::lock_guard lock(mutex);
+    if (first_error == nullptr) first_error = std::make_unique<Error>(std::move(result).error());
+  });
+  if (first_error != nullptr) return *first_error;
+  return opened;
+}
+
+}  // namespace skald::store
