@@ -1,0 +1,46 @@
+// The querier: one view of a tenant's data over ingesters and the long-term store.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "skald/base/context.h"
+#include "skald/chunk/block.h"
+#include "skald/engine/source.h"
+#include "skald/rpc/ingester_client.h"
+#include "skald/rpc/store_client.h"
+
+namespace skald::querier {
+
+struct IndexStats {
+  std::uint64_t streams = 0, chunks = 0, bytes = 0, entries = 0;
+};
+
+// Thread-safe. Every call asks the ingester before the store: what moves from one to the other in between is then seen
+// twice (and deduplicated) rather than not at all.
+class Querier final : public engine::Source {
+ public:
+  // `store` may be null: data in memory only.
+  Querier(rpc::IngesterClient& ingester, rpc::StoreClient* store);
+
+  Result<chunk::SelectResult> select(const CallContext& ctx, const rpc::SelectRequest& request) override;
+
+  // Distinct label sets, sorted by their text.
+  Result<std::vector<model::LabelsPtr>> series(const CallContext& ctx, const rpc::SelectRequest& request);
+  // Sorted, distinct. Both look at whole days, as the store's index does.
+  Result<std::vector<std::string>> label_names(const CallContext& ctx, const rpc::SelectRequest& request);
+  Result<std::vector<std::string>> label_values(const CallContext& ctx, const std::string& name, const rpc::SelectRequest& request);
+  // One element per label set.
+  Result<std::vector<rpc::SeriesVolume>> volumes(const CallContext& ctx, const rpc::SelectRequest& request);
+  Result<IndexStats> stats(const CallContext& ctx, const rpc::SelectRequest& request);
+  // Live entries; see rpc::IngesterClient::tail.
+  Result<std::shared_ptr<void>> tail(const CallContext& ctx, std::vector<model::Matcher> matchers, rpc::TailSink sink);
+
+ private:
+  rpc::IngesterClient& ingester_;
+  rpc::StoreClient* const store_;
+};
+
+}  // namespace skald::querier
