@@ -1,0 +1,149 @@
+// The process' configuration as typed values. Members are named after the YAML keys that fill them; the list of every
+// key, its kind, default and flag is src/config/keys*.cc. Durations in ns, sizes in bytes.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "skald/base/clock.h"
+#include "skald/config/limits.h"
+
+namespace skald::config {
+
+struct SchemaPeriod {
+  std::string from;          // YYYY-MM-DD, first UTC day
+  std::string store = "tsdb";
+  std::string object_store;
+  std::string schema;
+  std::string index_prefix;
+  std::string index_path_prefix = "index/";
+  std::int64_t index_period = 24 * kNanosPerHour;
+  bool operator==(const SchemaPeriod&) const = default;
+};
+
+struct ServerConfig {
+  std::string http_listen_address;
+  std::int64_t http_listen_port = 3100;
+  std::int64_t http_listen_conn_limit = 0;
+  std::string tls_cert_file, tls_key_file, tls_client_ca_file;  // http_tls_config.*
+  bool register_instrumentation = true;
+  std::int64_t graceful_shutdown_timeout = 30 * kNanosPerSecond;
+  std::int64_t http_server_read_timeout = 30 * kNanosPerSecond;
+  std::int64_t http_server_write_timeout = 30 * kNanosPerSecond;
+  std::int64_t http_server_idle_timeout = 2 * kNanosPerMinute;
+  std::string log_format = "logfmt";
+  std::string log_level = "info";
+  std::string http_path_prefix;
+};
+
+struct CommonConfig {
+  std::string path_prefix;
+  std::string chunks_directory, rules_directory;  // storage.filesystem.*
+  std::string object_store_dir;                   // storage.object_store.filesystem.dir
+  std::int64_t replication_factor = 3;
+  std::string kvstore = "inmemory";               // ring.kvstore.store
+  std::string instance_addr;
+};
+
+struct StorageConfig {
+  std::string filesystem_directory;               // filesystem.directory
+  std::string object_store_dir;                   // object_store.filesystem.dir
+};
+
+struct IngesterConfig {
+  std::string id;                                 // lifecycler.id; empty: host name
+  std::string address;                            // lifecycler.address
+  std::int64_t min_ready_duration = 15 * kNanosPerSecond;
+  std::int64_t chunk_idle_period = 30 * kNanosPerMinute;
+  std::int64_t chunk_block_size = 1 << 20;        // Loki: 262144; larger blocks compress better here
+  std::int64_t chunk_target_size = 1'572'864;
+  std::string chunk_encoding = "zstd";            // Loki: gzip
+  std::int64_t max_chunk_age = 2 * kNanosPerHour;
+  std::int64_t flush_check_period = 30 * kNanosPerSecond;
+  bool wal_enabled = true;
+  std::string wal_dir = "wal";
+  bool wal_flush_on_shutdown = false;
+  std::string wal_durability = "interval";        // ours: always (acknowledge after fdatasync) or interval (sync each second)
+  std::string shutdown_marker_path;
+};
+
+struct QuerierConfig {
+  std::int64_t tail_max_duration = kNanosPerHour;
+  std::int64_t query_ingesters_within = 3 * kNanosPerHour;
+  std::int64_t max_look_back_period = 30 * kNanosPerSecond;  // engine.max_look_back_period
+  std::int64_t max_concurrent = 4;
+  bool multi_tenant_queries_enabled = false;
+};
+
+struct CompactorConfig {
+  bool retention_enabled = false;
+  std::string delete_request_store;
+};
+
+struct FrontendConfig {
+  bool compress_responses = true;
+  std::int64_t max_body_size = 10 << 20;
+};
+
+struct CacheConfig {
+  bool embedded_enabled = true;                   // chunk_store_config.chunk_cache_config.embedded_cache
+  std::int64_t embedded_max_size_mb = 100;
+};
+
+struct Config {
+  std::vector<std::string> target = {"all"};
+  bool auth_enabled = true;
+  std::string no_auth_tenant = "fake";
+  std::int64_t shutdown_delay = 0;
+  std::vector<std::string> tenant_limits_allow_publish = {"discover_log_levels", "discover_service_name", "log_level_fields",
+      "max_entries_limit_per_query", "max_line_size_truncate", "max_query_bytes_read", "max_query_length", "max_query_lookback",
+      "max_query_range", "max_query_series", "metric_aggregation_enabled", "otlp_config", "pattern_persistence_enabled",
+      "query_timeout", "retention_period", "retention_stream", "volume_enabled", "volume_max_series"};
+  ServerConfig server;
+  CommonConfig common;
+  StorageConfig storage;
+  std::vector<SchemaPeriod> schema;
+  CacheConfig chunk_cache;
+  struct DistributorConfig {
+    std::int64_t max_recv_msg_size = 100 << 20;
+  } distributor;
+  IngesterConfig ingester;
+  QuerierConfig querier;
+  FrontendConfig frontend;
+  CompactorConfig compactor;
+  struct PatternIngesterConfig {
+    bool enabled = false;
+  } pattern_ingester;
+  struct MemberlistConfig {
+    std::vector<std::string> join_members;
+  } memberlist;
+  struct RuntimeConfig {
+    std::string file;
+    std::int64_t period = 10 * kNanosPerSecond;
+  } runtime_config;
+  Limits limits;
+
+  // Keys that are known but steer nothing here: path -> canonical text. Kept to be shown again.
+  std::map<std::string, std::string> other;
+  // Paths that the file or a flag gave, and their line (0: a flag). What was derived is not in it.
+  std::map<std::string, int> given;
+
+  bool is_given(const std::string& path) const { return given.count(path) != 0; }
+  // Root of the file system bucket and of the WAL after derivation; never empty.
+  std::string bucket_directory() const;
+};
+
+// A Config without file and flags, derived: single node, data below ./data.
+Config default_config();
+
+// Texts for people. Secrets are "********".
+std::string print_config(const Config& config);                        // complete YAML
+std::string print_config_diff(const Config& config);                   // what differs from the defaults
+std::string print_limits(const Limits& limits, const std::vector<std::string>& only);  // YAML; `only` empty: all
+// JSON object of the named limits, in the form clients of drilldown-limits read.
+std::string limits_json(const Limits& limits, const std::vector<std::string>& only);
+
+}  // namespace skald::config
