@@ -87,12 +87,16 @@ std::string Config::bucket_directory() const {
 
 void apply_built_in(Config& config) {
   config.auth_enabled = false;
-  config.common.path_prefix = "./data";
-  config.common.chunks_directory = "./data/chunks";
-  config.common.rules_directory = "./data/rules";
   config.common.replication_factor = 1;
   config.common.instance_addr = "127.0.0.1";
-  config.ingester.min_ready_duration = 0;
+}
+
+namespace {
+
+// A file may leave out where data goes and how it is laid out; there is one sensible answer to either.
+void derive_layout(Config& config) {
+  if (config.bucket_directory().empty() && config.common.path_prefix.empty()) config.common.path_prefix = "./data";
+  if (!config.schema.empty() || config.is_given("schema_config")) return;
   SchemaPeriod period;
   period.from = "2020-10-24";
   period.object_store = "filesystem";
@@ -101,7 +105,10 @@ void apply_built_in(Config& config) {
   config.schema = {period};
 }
 
+}  // namespace
+
 Result<void> derive(Config& config) {
+  derive_layout(config);
   derive_directories(config);
   derive_addresses(config);
   return derive_storage(config);

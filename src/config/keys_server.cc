@@ -109,7 +109,7 @@ constexpr Key kKeys[] = {
     {"common.storage.hedging.up_to", Kind::kInt, "2"},
     {"common.storage.hedging.max_per_second", Kind::kInt, "5"},
     {"common.persist_tokens", Kind::kBool, "false"},
-    {"common.replication_factor", Kind::kInt, "0", SKALD_MEMBER(common.replication_factor)},
+    {"common.replication_factor", Kind::kInt, "3", SKALD_MEMBER(common.replication_factor)},
     {"common.ring.kvstore.store", Kind::kString, "inmemory", SKALD_MEMBER(common.kvstore), "common.storage.ring.store"},
     {"common.ring.kvstore.prefix", Kind::kString, "collectors/"},
     {"common.ring.heartbeat_period", Kind::kDuration, "15s"},

@@ -57,7 +57,7 @@ constexpr Key kKeys[] = {
     {"ingester.lifecycler.heartbeat_period", Kind::kDuration, "5s", nullptr, "ingester.heartbeat-period"},
     {"ingester.lifecycler.observe_period", Kind::kDuration, "0s"},
     {"ingester.lifecycler.join_after", Kind::kDuration, "0s", nullptr, "ingester.join-after"},
-    {"ingester.lifecycler.min_ready_duration", Kind::kDuration, "15s", SKALD_MEMBER(ingester.min_ready_duration), "ingester.min-ready-duration"},
+    {"ingester.lifecycler.min_ready_duration", Kind::kDuration, "0s", SKALD_MEMBER(ingester.min_ready_duration), "ingester.min-ready-duration"},
     {"ingester.lifecycler.interface_names", Kind::kList, ""},
     {"ingester.lifecycler.enable_inet6", Kind::kBool, "false"},
     {"ingester.lifecycler.final_sleep", Kind::kDuration, "0s", nullptr, "ingester.final-sleep"},

@@ -170,6 +170,7 @@ std::string schema_error(const std::string& schema) {
 
 TEST(Load, SchemaPeriodsAreChecked) {
   EXPECT_EQ(schema_error("[{from: 2020-10-24, store: tsdb, object_store: filesystem, schema: v13}]"), "loaded");
+  EXPECT_EQ(load_text("auth_enabled: false\n", "e.yaml")->config.schema.at(0).schema, "v13");
   EXPECT_THAT(schema_error("[]"), HasSubstr("at least one schema period"));
   EXPECT_THAT(schema_error("[{from: 2020-10-24, store: boltdb-shipper, object_store: filesystem, schema: v13}]"), HasSubstr("only tsdb is supported"));
   EXPECT_THAT(schema_error("[{from: 2020-10-24, store: tsdb, object_store: s3, schema: v13}]"), HasSubstr("not available in this release"));

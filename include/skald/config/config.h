@@ -56,7 +56,7 @@ struct StorageConfig {
 struct IngesterConfig {
   std::string id;                                 // lifecycler.id; empty: host name
   std::string address;                            // lifecycler.address
-  std::int64_t min_ready_duration = 15 * kNanosPerSecond;
+  std::int64_t min_ready_duration = 0;            // Loki: 15s; a single process has no peers to wait for
   std::int64_t chunk_idle_period = 30 * kNanosPerMinute;
   std::int64_t chunk_block_size = 1 << 20;        // Loki: 262144; larger blocks compress better here
   std::int64_t chunk_target_size = 1'572'864;
