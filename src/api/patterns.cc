@@ -1,0 +1,157 @@
+#include "skald/api/patterns.h"
+
+#include <algorithm>
+#include <map>
+
+#include "skald/api/json.h"
+#include "skald/api/params.h"
+#include "skald/api/status.h"
+#include "skald/api/tenant.h"
+#include "skald/logql/parser.h"
+#include "skald/model/level.h"
+#include "skald/pattern/miner.h"
+
+namespace skald::api {
+namespace {
+
+constexpr std::int64_t kSampleResolutionNs = 10 * kNanosPerSecond;
+constexpr std::uint64_t kRowsMax = 2'000'000;   // about two seconds of mining; newer blocks come first
+
+struct Mined {
+  std::string pattern;
+  std::uint8_t level = 0;
+  std::map<std::int64_t, std::uint64_t> samples;   // bucket start, seconds → lines
+  std::uint64_t total = 0;
+};
+
+// One service's lines are mined together, levels apart, as clients show them.
+class Mining {
+ public:
+  Mining(std::int64_t start_ns, std::int64_t end_ns, std::int64_t step_ns) : start_ns_(start_ns), end_ns_(end_ns), step_ns_(step_ns) {}
+
+  Result<void> add(const chunk::BlockSlice& slice, const CallContext& ctx) {
+    SKALD_TRY(const auto columns, slice.block->load(chunk::kTimestamps | chunk::kLevels | chunk::kLines, ctx));
+    for (std::uint32_t row = slice.first_row; row < slice.first_row + slice.rows; ++row) {
+      const std::int64_t ts = columns->timestamps_ns[row];
+      if (ts < start_ns_ || ts >= end_ns_) continue;
+      const std::uint8_t level = columns->levels.empty() ? 0 : columns->levels[row];
+      Level& bucket = levels_[level];
+      const std::uint32_t cluster = bucket.miner.add(columns->line(row));
+      if (cluster == pattern::Miner::kNone) continue;
+      if (bucket.samples.size() <= cluster) bucket.samples.resize(cluster + 1);
+      const std::int64_t start = ts / step_ns_ * step_ns_ / kNanosPerSecond;
+      ++bucket.samples[cluster][start];
+    }
+    return {};
+  }
+
+  std::vector<Mined> finish() const {
+    // Two clusters may have grown into the same text.
+    std::map<std::pair<std::string, std::uint8_t>, Mined> merged;
+    for (const auto& [level, bucket] : levels_) {
+      for (std::uint32_t i = 0; i < bucket.samples.size(); ++i) {
+        std::string text = bucket.miner.text(i);
+        Mined& mined = merged[{text, level}];
+        mined.pattern = std::move(text);
+        mined.level = level;
+        for (const auto& [at, count] : bucket.samples[i]) {
+          mined.samples[at] += count;
+          mined.total += count;
+        }
+      }
+    }
+    std::vector<Mined> out;
+    for (auto& [key, mined] : merged) out.push_back(std::move(mined));
+    std::stable_sort(out.begin(), out.end(), [](const Mined& a, const Mined& b) { return a.total > b.total; });
+    return out;
+  }
+
+ private:
+  struct Level {
+    pattern::Miner miner;
+    std::vector<std::map<std::int64_t, std::uint64_t>> samples;   // per cluster
+  };
+  const std::int64_t start_ns_, end_ns_, step_ns_;
+  std::map<std::uint8_t, Level> levels_;
+};
+
+std::string to_json(const std::vector<Mined>& patterns) {
+  std::string out = R"({"status":"success","data":[)";
+  bool first = true;
+  for (const Mined& mined : patterns) {
+    if (!first) out += ',';
+    first = false;
+    out += "{\"pattern\":";
+    append_json_string(out, mined.pattern);
+    out += ",\"level\":";
+    append_json_string(out, mined.level == 0 ? "unknown" : model::level_text(static_cast<model::Level>(mined.level)));
+    out += ",\"samples\":[";
+    bool first_sample = true;
+    for (const auto& [at, count] : mined.samples) {
+      if (!first_sample) out += ',';
+      first_sample = false;
+      out += '[';
+      append_json_integer(out, at);
+      out += ',';
+      append_json_unsigned(out, count);
+      out += ']';
+    }
+    out += "]}";
+  }
+  return out + "]}\n";
+}
+
+struct Routes {
+  querier::Querier& querier;
+  const config::LimitsProvider& limits;
+  const Clock& clock;
+  const bool auth_enabled;
+
+  Result<http::Response> answer(const http::Request& request) const {
+    CallContext ctx;
+    SKALD_TRY(ctx.tenant, resolve_tenant(request, auth_enabled));
+    ctx.cancel = request.cancel;
+    ctx.clock = &clock;
+    ctx.deadline_monotonic_ns = clock.monotonic_ns() + limits.for_tenant(ctx.tenant)->query_timeout;
+    SKALD_TRY(const Bounds bounds, parse_bounds(request.form, clock.now_ns()));
+    SKALD_TRY(const auto matchers, logql::parse_selector(param(request.form, "query")));
+    std::int64_t step_ns = kSampleResolutionNs;
+    if (!param(request.form, "step").empty()) {
+      SKALD_TRY(step_ns, parse_seconds_or_duration(param(request.form, "step")));
+      step_ns = std::max(step_ns / kSampleResolutionNs * kSampleResolutionNs, kSampleResolutionNs);
+    }
+    rpc::SelectRequest select{.matchers = matchers, .start_ns = bounds.start_ns, .end_ns = bounds.end_ns};
+    SKALD_TRY(const chunk::SelectResult selected, querier.select(ctx, select));
+    std::vector<const chunk::BlockSlice*> slices;
+    for (const auto& stream : selected.streams) {
+      for (const auto& slice : stream.blocks) slices.push_back(&slice);
+    }
+    std::stable_sort(slices.begin(), slices.end(), [](const auto* a, const auto* b) { return a->max_ts_ns > b->max_ts_ns; });
+    Mining mining(bounds.start_ns, bounds.end_ns, step_ns);
+    std::uint64_t rows = 0;
+    for (const auto* slice : slices) {
+      if ((rows += slice->rows) > kRowsMax && rows != slice->rows) break;
+      SKALD_TRY_VOID(ctx.check());
+      SKALD_TRY_VOID(mining.add(*slice, ctx));
+    }
+    return http::Response::json(to_json(mining.finish()));
+  }
+};
+
+}  // namespace
+
+void add_pattern_routes(http::Server& server, querier::Querier& querier, const config::LimitsProvider& limits, const Clock& clock, bool enabled, bool auth_enabled) {
+  const auto routes = std::make_shared<const Routes>(Routes{querier, limits, clock, auth_enabled});
+  http::Route route;
+  route.methods = {"GET", "POST"};
+  route.pattern = "/loki/api/v1/patterns";
+  route.name = "loki_api_v1_patterns";
+  route.handler = [routes, enabled](std::shared_ptr<http::Request> request, http::Responder respond) {
+    if (!enabled) return respond(http::Response::empty(404));
+    auto response = routes->answer(*request);
+    respond(response.ok() ? std::move(response).value() : error_response(response.error()));
+  };
+  server.add(std::move(route));
+}
+
+}  // namespace skald::api
