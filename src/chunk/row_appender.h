@@ -1,0 +1,26 @@
+// Rows of one or many sources, gathered into one block.
+#pragma once
+
+#include <cstdint>
+
+#include "skald/chunk/block.h"
+
+namespace skald::chunk {
+
+class RowAppender {
+ public:
+  // Rows [begin, end) of `source`, whose metadata values must outlive the columns.
+  void append(const Columns& source, std::uint32_t begin, std::uint32_t end);
+  // The largest end <= `end` so that rows [begin, end) still fit this block; begin when the block is full. An empty block
+  // takes at least one row.
+  std::uint32_t fit(const Columns& source, std::uint32_t begin, std::uint32_t end) const;
+  bool empty() const { return columns_.rows == 0; }
+  // What was gathered; the appender is empty afterwards.
+  Columns take();
+
+ private:
+  std::size_t column_of(const std::string& name);
+  Columns columns_;
+};
+
+}  // namespace skald::chunk

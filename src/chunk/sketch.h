@@ -1,0 +1,29 @@
+// Rows and bytes per time bucket, gathered while a chunk is built.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "skald/chunk/block.h"
+#include "skald/chunk/builder.h"
+#include "skald/model/level.h"
+
+namespace skald::chunk {
+
+inline constexpr std::size_t kSketchBucketsMax = 512;
+
+class SketchBuilder {
+ public:
+  // Of rows within [min_ts_ns, max_ts_ns]; picks the finest width that needs at most 512 buckets.
+  SketchBuilder(std::int64_t min_ts_ns, std::int64_t max_ts_ns);
+  // Needs timestamps, levels and line offsets.
+  void add(const Columns& columns);
+  Sketch finish();
+
+ private:
+  Sketch sketch_;
+  std::int64_t width_ns_ = 0;
+  std::array<std::vector<std::uint32_t>, model::kLevelCount> rows_by_level_;
+};
+
+}  // namespace skald::chunk
