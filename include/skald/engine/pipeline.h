@@ -49,7 +49,9 @@ class Frame {
   virtual std::uint32_t size() const = 0;
   virtual std::int64_t timestamp_ns(std::uint32_t i) const = 0;
   virtual std::string_view line(std::uint32_t i) const = 0;        // after line_format; needs_line
-  virtual bool has_error(std::uint32_t i) const = 0;               // non-empty __error__
+  // The row's error must fail a metric query: non-empty __error__, unless needed_labels or a filter names __error__ and a
+  // parser raised it; such rows are grouped like others and show __error__ where `by` asks for it (reference §4).
+  virtual bool has_error(std::uint32_t i) const = 0;
   virtual std::string_view error(std::uint32_t i) const = 0;
   virtual std::string_view error_details(std::uint32_t i) const = 0;
   // Unwrapped value; rows without one (label missing or empty) do not survive the run. Rows whose value is
@@ -68,7 +70,11 @@ class PipelineRunner {
  public:
   virtual ~PipelineRunner() = default;
   // False: no row of this stream can survive (a stage on stream labels decides), skip its blocks.
+  // `labels` must stay alive until the next begin_stream().
   virtual bool begin_stream(const model::InternedLabels& labels) = 0;
+  // Columns the blocks of this stream need, after begin_stream(): those of the pipeline, less what the stream's labels
+  // make superfluous (no metadata when every label read is one of the stream's).
+  virtual chunk::ColumnMask stream_columns() const { return chunk::kAllColumns; }
   // Rows [first, last) of `columns` whose time lies in [start_ns, end_ns), through all stages. With `skip` (a sorted list
   // of row numbers) those rows are left out (duplicates found by the caller).
   virtual Result<Frame*> run(const chunk::Columns& columns, std::uint32_t first, std::uint32_t last, std::int64_t start_ns,
