@@ -5,102 +5,15 @@
 #include <limits>
 
 #include "skald/base/clock.h"
+#include "skald/model/proto_cursor.h"
 
 namespace skald::model {
 namespace {
 
 Error malformed(const char* what) { return Error(ErrorCode::kInvalidArgument, what); }
-constexpr const char* kShort = "unexpected EOF";
-constexpr const char* kOverflow = "proto: integer overflow";
 
-// A cursor over one message. Errors are sticky: the text is set, and every further read fails.
-struct Cursor {
-  const char* at;
-  const char* end;
-  const char* error = nullptr;
-
-  bool varint(std::uint64_t& out) {
-    if (at < end && static_cast<std::int8_t>(*at) >= 0) {
-      out = static_cast<std::uint8_t>(*at++);
-      return true;
-    }
-    std::uint64_t value = 0;
-    for (unsigned shift = 0; shift < 64; shift += 7) {
-      if (at == end) return fail(kShort);
-      const auto byte = static_cast<std::uint8_t>(*at++);
-      value |= static_cast<std::uint64_t>(byte & 0x7F) << shift;
-      if (byte < 0x80) {
-        out = value;
-        return true;
-      }
-    }
-    return fail(kOverflow);
-  }
-
-  bool bytes(std::string_view& out) {
-    std::uint64_t length = 0;
-    if (!varint(length)) return false;
-    if (length > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
-      return fail("proto: negative length found during unmarshaling");
-    if (length > static_cast<std::uint64_t>(end - at)) return fail(kShort);
-    out = std::string_view(at, static_cast<std::size_t>(length));
-    at += length;
-    return true;
-  }
-
-  // Field number and wire type; false with no error at the end of the message.
-  bool tag(std::uint32_t& field, std::uint32_t& wire) {
-    if (at == end || error != nullptr) return false;
-    std::uint64_t key = 0;
-    if (!varint(key)) return false;
-    field = static_cast<std::uint32_t>(key >> 3);
-    wire = static_cast<std::uint32_t>(key & 7);
-    if (field == 0 || key >> 32 != 0) return fail("proto: illegal tag");
-    if (wire == 4) return fail("proto: wiretype end group for non-group");
-    return true;
-  }
-
-  bool skip(std::uint32_t wire) {
-    std::uint64_t ignored = 0;
-    std::string_view bytes_ignored;
-    switch (wire) {
-      case 0: return varint(ignored);
-      case 1: return jump(8);
-      case 2: return bytes(bytes_ignored);
-      case 3: return skip_group();
-      case 5: return jump(4);
-      default: return fail("proto: illegal wireType");
-    }
-  }
-
-  bool skip_group() {
-    std::uint32_t depth = 1;
-    while (depth > 0) {
-      if (at == end) return fail(kShort);
-      std::uint64_t key = 0;
-      if (!varint(key)) return false;
-      const auto wire = static_cast<std::uint32_t>(key & 7);
-      if (wire == 3) ++depth;
-      else if (wire == 4) --depth;
-      else if (!skip(wire)) return false;
-    }
-    return true;
-  }
-
-  bool jump(std::size_t count) {
-    if (static_cast<std::size_t>(end - at) < count) return fail(kShort);
-    at += count;
-    return true;
-  }
-
-  bool fail(const char* what) {
-    if (error == nullptr) error = what;
-    at = end;
-    return false;
-  }
-};
-
-Cursor over(std::string_view message) { return {message.data(), message.data() + message.size()}; }
+using Cursor = ProtoCursor;
+Cursor over(std::string_view message) { return Cursor(message); }
 
 const char* walk_timestamp(std::string_view message, std::int64_t& out) {
   Cursor cursor = over(message);
