@@ -81,6 +81,7 @@ struct QuerierConfig {
 struct CompactorConfig {
   bool retention_enabled = false;
   std::string delete_request_store;
+  std::int64_t delete_request_cancel_period = 24 * kNanosPerHour;
 };
 
 struct FrontendConfig {
@@ -117,6 +118,9 @@ struct Config {
   struct PatternIngesterConfig {
     bool enabled = false;
   } pattern_ingester;
+  struct RulerConfig {
+    bool enable_api = true;
+  } ruler;
   struct MemberlistConfig {
     std::vector<std::string> join_members;
   } memberlist;

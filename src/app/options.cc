@@ -1,0 +1,92 @@
+#include "options.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+namespace skald::app {
+namespace {
+
+// All lz4 spellings are one block size to us, and flate is gzip without its frame.
+chunk::Codec codec_of(const std::string& encoding) {
+  if (encoding == "none") return chunk::Codec::kNone;
+  if (encoding == "gzip" || encoding == "flate") return chunk::Codec::kGzip;
+  if (encoding == "snappy") return chunk::Codec::kSnappy;
+  if (encoding.starts_with("lz4")) return chunk::Codec::kLz4;
+  return chunk::Codec::kZstd;
+}
+
+std::uint64_t at_least_zero(std::int64_t value) { return value > 0 ? static_cast<std::uint64_t>(value) : 0; }
+
+}  // namespace
+
+http::ServerOptions server_options(const config::Config& config) {
+  const config::ServerConfig& server = config.server;
+  http::ServerOptions out;
+  out.listen_address = server.http_listen_address;
+  out.port = static_cast<std::uint16_t>(server.http_listen_port);
+  out.path_prefix = server.http_path_prefix;
+  out.body_bytes_max = at_least_zero(config.distributor.max_recv_msg_size);
+  out.read_timeout_ms = server.http_server_read_timeout / kNanosPerMilli;
+  // A query may take query_timeout; a shorter write timeout would cut its answer off.
+  out.write_timeout_ms = std::max(server.http_server_write_timeout, config.limits.query_timeout + 10 * kNanosPerSecond) / kNanosPerMilli;
+  out.idle_timeout_ms = server.http_server_idle_timeout / kNanosPerMilli;
+  out.connections_max = at_least_zero(server.http_listen_conn_limit);
+  out.compress_responses = config.frontend.compress_responses;
+  out.tls_certificate_file = server.tls_cert_file;
+  out.tls_key_file = server.tls_key_file;
+  out.tls_client_ca_file = server.tls_client_ca_file;
+  return out;
+}
+
+store::StoreOptions store_options(const config::Config& config) {
+  store::StoreOptions out;
+  out.chunk_cache_bytes = config.chunk_cache.embedded_enabled ? at_least_zero(config.chunk_cache.embedded_max_size_mb) << 20 : 0;
+  return out;
+}
+
+ingester::IngesterOptions ingester_options(const config::Config& config, const std::string& id, const config::LimitsProvider& limits) {
+  const config::IngesterConfig& ingester = config.ingester;
+  ingester::IngesterOptions out;
+  out.id = id;
+  out.wal_directory = ingester.wal_enabled ? ingester.wal_dir : "";
+  out.durability = ingester.wal_durability == "always" ? ingester::Durability::kAlways : ingester::Durability::kInterval;
+  out.flush_on_shutdown = ingester.wal_flush_on_shutdown || !ingester.wal_enabled;  // without a log, stopping would lose data
+  out.chunk_encoding = codec_of(ingester.chunk_encoding);
+  out.chunk_block_bytes = at_least_zero(ingester.chunk_block_size);
+  // 0 means "ten blocks" in Loki's files.
+  out.chunk_target_bytes = ingester.chunk_target_size > 0 ? at_least_zero(ingester.chunk_target_size) : 10 * out.chunk_block_bytes;
+  out.chunk_idle_ns = ingester.chunk_idle_period;
+  out.max_chunk_age_ns = ingester.max_chunk_age;
+  out.flush_check_ns = ingester.flush_check_period;
+  out.limits = [&limits](const std::string& tenant) {
+    const config::LimitsPtr limit = limits.for_tenant(tenant);
+    ingester::TenantLimits tenant_limits;
+    tenant_limits.max_streams = at_least_zero(limit->max_global_streams_per_user);
+    if (limit->max_streams_per_user > 0 && (tenant_limits.max_streams == 0 || at_least_zero(limit->max_streams_per_user) < tenant_limits.max_streams))
+      tenant_limits.max_streams = at_least_zero(limit->max_streams_per_user);
+    tenant_limits.per_stream_rate_bytes = at_least_zero(limit->per_stream_rate_limit);
+    tenant_limits.per_stream_burst_bytes = at_least_zero(limit->per_stream_rate_limit_burst);
+    tenant_limits.unordered_writes = limit->unordered_writes;
+    return tenant_limits;
+  };
+  return out;
+}
+
+std::string instance_id(const config::Config& config) {
+  if (!config.ingester.id.empty()) return config.ingester.id;
+  char name[256] = {};
+  if (gethostname(name, sizeof name - 1) != 0 || name[0] == 0) return "ingester-0";
+  return name;
+}
+
+std::string instance_address(const config::Config& config) {
+  std::string host = config.ingester.address;
+  if (host.empty()) host = config.common.instance_addr;
+  if (host.empty()) host = config.server.http_listen_address;
+  if (host.empty()) host = "127.0.0.1";
+  const auto port = config.other.find("server.grpc_listen_port");
+  return host + ":" + (port == config.other.end() ? "9095" : port->second);
+}
+
+}  // namespace skald::app

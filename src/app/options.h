@@ -1,0 +1,18 @@
+// From configuration keys to the options of each module; the one place where the two vocabularies meet.
+#pragma once
+
+#include "skald/config/config.h"
+#include "skald/http/server.h"
+#include "skald/ingester/ingester.h"
+#include "skald/store/store.h"
+
+namespace skald::app {
+
+http::ServerOptions server_options(const config::Config& config);
+store::StoreOptions store_options(const config::Config& config);
+// `limits` outlives the ingester.
+ingester::IngesterOptions ingester_options(const config::Config& config, const std::string& id, const config::LimitsProvider& limits);
+std::string instance_id(const config::Config& config);       // lifecycler.id or the host name
+std::string instance_address(const config::Config& config);  // host:port as rings show it
+
+}  // namespace skald::app

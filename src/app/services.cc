@@ -1,0 +1,166 @@
+#include "services.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "options.h"
+#include "process_metrics.h"
+#include "skald/api/admin.h"
+#include "skald/api/deletes.h"
+#include "skald/api/patterns.h"
+#include "skald/api/push.h"
+#include "skald/api/read.h"
+#include "skald/api/rules.h"
+#include "skald/objstore/stores.h"
+#include "skald/obs/log.h"
+#include "targets.h"
+#include "version.h"
+
+namespace skald::app {
+namespace {
+
+constexpr std::uint64_t kRuntimeFileBytesMax = 8 << 20;
+constexpr const char* kShutdownMarker = "shutdown-requested.txt";
+
+std::size_t cores() { return std::max<std::size_t>(1, std::thread::hardware_concurrency()); }
+
+}  // namespace
+
+Services::Services(config::Config config, std::function<void()> terminate)
+    : config_(std::move(config)), terminate_(std::move(terminate)), registry_(obs::default_registry()), files_(io::posix_file_system()),
+      request_pool_("request", std::max<std::size_t>(4, 2 * cores())), query_pool_("query", cores()), flush_pool_("flush", cores()),
+      limits_(config_.limits, config_.runtime_config.file, config_.runtime_config.period,
+              [this](const std::string& path) { return files_.read_file(path, kRuntimeFileBytesMax); }, registry_) {
+  register_process_metrics(registry_, build_info());
+}
+
+Services::~Services() { stop(); }
+
+Result<void> Services::open_data() {
+  const std::string directory = config_.bucket_directory();
+  SKALD_TRY_VOID(files_.make_directories(directory));
+  SKALD_TRY(DirectoryLock bucket_lock, DirectoryLock::take(directory));
+  bucket_lock_.emplace(std::move(bucket_lock));
+  if (config_.ingester.wal_enabled) {
+    SKALD_TRY_VOID(files_.make_directories(config_.ingester.wal_dir));
+    SKALD_TRY(DirectoryLock wal_lock, DirectoryLock::take(config_.ingester.wal_dir));
+    wal_lock_.emplace(std::move(wal_lock));
+  }
+  SKALD_TRY(std::unique_ptr<objstore::ObjectStore> plain, objstore::open_filesystem_store(files_, directory));
+  bucket_ = objstore::with_metrics(std::move(plain), "filesystem", registry_);
+  store_ = std::make_unique<store::Store>(*bucket_, query_pool_, registry_, store_options(config_));
+  SKALD_TRY_VOID(store_->refresh(CallContext{}));
+  return {};
+}
+
+// Tenants are the directories of the bucket.
+Result<void> Services::load_deletes() {
+  deletes_ = std::make_unique<compactor::DeleteStore>(*bucket_, clock_, system_random(), config_.compactor.delete_request_cancel_period);
+  SKALD_TRY(const std::vector<io::DirEntry> entries, files_.list(config_.bucket_directory()));
+  std::vector<std::string> tenants;
+  for (const io::DirEntry& entry : entries)
+    if (entry.is_directory && !entry.name.starts_with(".")) tenants.push_back(entry.name);
+  return deletes_->load(CallContext{}, tenants);
+}
+
+Result<void> Services::start() {
+  SKALD_TRY_VOID(limits_.reload());
+  SKALD_TRY_VOID(open_data());
+  SKALD_TRY_VOID(load_deletes());
+  rules_ = std::make_unique<ruler::RuleStore>(*bucket_);
+  ingester_ = std::make_unique<ingester::Ingester>(ingester_options(config_, instance_id(config_), limits_), files_, *bucket_, *store_, flush_pool_, registry_, clock_);
+  SKALD_TRY(const ingester::RecoveryReport recovered, ingester_->start());
+  if (recovered.frames != 0 || recovered.corrupt_frames != 0 || recovered.torn_tail_bytes != 0)
+    log::info("recovered from the write-ahead log", {{"segments", recovered.segments}, {"frames", recovered.frames}, {"entries", recovered.entries},
+              {"streams", recovered.streams}, {"corrupt_frames", recovered.corrupt_frames}, {"torn_tail_bytes", recovered.torn_tail_bytes},
+              {"duration_ms", recovered.duration_ns / kNanosPerMilli}});
+  const std::string marker = config_.ingester.shutdown_marker_path.empty() ? "" : config_.ingester.shutdown_marker_path + "/" + kShutdownMarker;
+  if (!marker.empty()) {
+    SKALD_TRY(const bool marked, files_.exists(marker));
+    if (marked) ingester_->set_prepare_shutdown(true);
+  }
+  distributor_ = std::make_unique<distributor::Distributor>(*ingester_, limits_, registry_, clock_);
+  querier_ = std::make_unique<querier::Querier>(*ingester_, store_.get());
+  build_server();
+  SKALD_TRY_VOID(server_->start());
+  limits_.start();
+  ready_at_monotonic_ns_ = std::max<std::int64_t>(1, clock_.monotonic_ns() + config_.ingester.min_ready_duration);
+  return {};
+}
+
+void Services::build_server() {
+  server_ = std::make_unique<http::Server>(server_options(config_), request_pool_, registry_);
+  api::StatusSources sources{config_, limits_, registry_, clock_, build_info(), {instance_id(config_), instance_address(config_), "", clock_.now_ns()},
+                             [this] { return not_ready(); }, [this] { return states(); }};
+  status_ = std::make_unique<api::StatusPages>(std::move(sources));
+  status_->add_routes(*server_);
+  api::AdminActions actions;
+  actions.flush_all = [this] { return ingester_->flush_all(CallContext{}); };
+  actions.prepare_shutdown = [this] { return ingester_->prepare_shutdown(); };
+  actions.set_prepare_shutdown = [this](bool on) { return set_prepare_shutdown(on); };
+  actions.terminate = terminate_;
+  api::add_admin_routes(*server_, std::move(actions));
+  api::PushRouteOptions push;
+  push.auth_enabled = config_.auth_enabled;
+  push.body_bytes_max = static_cast<std::uint64_t>(std::max<std::int64_t>(0, config_.distributor.max_recv_msg_size));
+  api::add_push_routes(*server_, *distributor_, push, &request_pool_);
+  api::add_read_routes(*server_, api::ReadDeps{*querier_, limits_, query_pool_, registry_, clock_, config_.auth_enabled});
+  api::add_pattern_routes(*server_, *querier_, limits_, clock_, config_.pattern_ingester.enabled, config_.auth_enabled);
+  if (config_.compactor.retention_enabled) api::add_delete_routes(*server_, *deletes_, limits_, clock_, config_.auth_enabled);
+  if (config_.ruler.enable_api) api::add_rule_routes(*server_, *rules_, config_.auth_enabled);
+}
+
+std::string Services::not_ready() const {
+  if (stopping_) return "Application is stopping";
+  const std::int64_t ready_at = ready_at_monotonic_ns_;
+  if (ready_at == 0 || !ingester_->ready()) return "Ingester not ready: starting";
+  if (clock_.monotonic_ns() < ready_at)
+    return "Ingester not ready: waiting for " + std::to_string(config_.ingester.min_ready_duration / kNanosPerSecond) + "s after being ready";
+  return "";
+}
+
+std::vector<api::ServiceState> Services::states() const {
+  const char* state = stopping_ ? "Stopping" : ready_at_monotonic_ns_ == 0 ? "Starting" : "Running";
+  std::vector<api::ServiceState> out;
+  for (const std::string& name : running_modules()) out.push_back({name, state});
+  return out;
+}
+
+// The marker makes the decision survive a restart between the request and the end of the process.
+Result<void> Services::set_prepare_shutdown(bool on) {
+  const std::string& directory = config_.ingester.shutdown_marker_path;
+  if (directory.empty())
+    return Error(ErrorCode::kInternal, "no path configured for ingester shutdown marker; set ingester.shutdown_marker_path or common.path_prefix");
+  const std::string marker = directory + "/" + kShutdownMarker;
+  if (on) SKALD_TRY_VOID(io::replace_file(files_, marker, "shutdown requested\n"));
+  else SKALD_TRY_VOID(files_.remove(marker));
+  ingester_->set_prepare_shutdown(on);
+  return {};
+}
+
+void Services::reload_limits() {
+  if (Result<void> done = limits_.reload(); done.ok()) log::info("limits reloaded");
+  else log::error("limits not reloaded, the last good ones stay", {{"err", done.error().message()}});
+}
+
+void Services::stop() {
+  stopping_ = true;
+  if (server_) server_->stop(config_.server.graceful_shutdown_timeout / kNanosPerMilli);
+  if (ingester_) {
+    const bool leaving = ingester_->prepare_shutdown();
+    ingester_->stop();
+    // Gone for good as asked; a later start in this directory is a new beginning.
+    if (leaving && !config_.ingester.shutdown_marker_path.empty())
+      if (Result<void> removed = files_.remove(config_.ingester.shutdown_marker_path + "/" + kShutdownMarker); !removed.ok())
+        log::warn("shutdown marker not removed", {{"err", removed.error().message()}});
+  }
+  limits_.stop();
+  server_.reset();
+  status_.reset();
+  querier_.reset();
+  distributor_.reset();
+  ingester_.reset();
+  store_.reset();
+}
+
+}  // namespace skald::app

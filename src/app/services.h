@@ -1,0 +1,78 @@
+// The modules of one process, built from the bottom up and stopped from the top down.
+//
+//   files → bucket → store → ingester → distributor ┐
+//                      └──────┴→ querier ───────────┴→ HTTP server
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "directory_lock.h"
+#include "skald/api/status_pages.h"
+#include "skald/compactor/delete_requests.h"
+#include "skald/config/load.h"
+#include "skald/config/runtime.h"
+#include "skald/distributor/distributor.h"
+#include "skald/exec/pool.h"
+#include "skald/http/server.h"
+#include "skald/ingester/ingester.h"
+#include "skald/io/file_system.h"
+#include "skald/objstore/object_store.h"
+#include "skald/querier/querier.h"
+#include "skald/ruler/rule_store.h"
+#include "skald/store/store.h"
+
+namespace skald::app {
+
+class Services {
+ public:
+  // `terminate` is called (from any thread) when a request asks the process to stop.
+  Services(config::Config config, std::function<void()> terminate);
+  ~Services();
+
+  // Opens the data, replays what a crash left, then listens. On failure what was started is stopped again.
+  Result<void> start();
+  // /ready answers 503 from here on; still serves. For -shutdown-delay.
+  void begin_stop() { stopping_ = true; }
+  // Lets running requests finish, then closes the ingester and the rest. Once.
+  void stop();
+  void reload_limits();                      // SIGHUP
+  std::uint16_t port() const { return server_->port(); }
+  const config::Config& config() const { return config_; }
+
+ private:
+  Result<void> open_data();
+  Result<void> load_deletes();
+  void build_server();
+  std::string not_ready() const;
+  std::vector<api::ServiceState> states() const;
+  Result<void> set_prepare_shutdown(bool on);
+
+  const config::Config config_;
+  const std::function<void()> terminate_;
+  const Clock& clock_ = system_clock();
+  obs::Registry& registry_;
+  io::FileSystem& files_;
+  // Handlers, scans of a query's blocks, and flushes each have their own threads: none can starve the others.
+  exec::Pool request_pool_, query_pool_, flush_pool_;
+  config::RuntimeLimits limits_;
+  std::optional<DirectoryLock> bucket_lock_, wal_lock_;
+  std::unique_ptr<objstore::ObjectStore> bucket_;
+  std::unique_ptr<store::Store> store_;
+  std::unique_ptr<ingester::Ingester> ingester_;
+  std::unique_ptr<distributor::Distributor> distributor_;
+  std::unique_ptr<querier::Querier> querier_;
+  std::unique_ptr<compactor::DeleteStore> deletes_;
+  std::unique_ptr<ruler::RuleStore> rules_;
+  std::unique_ptr<api::StatusPages> status_;
+  std::unique_ptr<http::Server> server_;     // last: first to stop
+  std::atomic<std::int64_t> ready_at_monotonic_ns_{0};   // 0: not started
+  std::atomic<bool> stopping_{false};
+};
+
+}  // namespace skald::app
