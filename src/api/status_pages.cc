@@ -2,6 +2,8 @@
 
 #include "ring_page.h"
 #include "skald/api/json.h"
+#include "skald/api/status.h"
+#include "skald/api/tenant.h"
 #include "skald/obs/log.h"
 
 namespace skald::api {
@@ -23,12 +25,6 @@ http::Response yaml(std::string body) {
   out.content_type = "text/plain; charset=utf-8";
   out.body = std::move(body);
   return out;
-}
-
-// The tenant of a request to a page about tenants; empty when the header is missing.
-std::string tenant_header(const http::Request& request) {
-  const std::string* header = request.header("X-Scope-OrgID");
-  return header ? *header : std::string();
 }
 
 void append_field(std::string& out, const char* name, const std::string& value) {
@@ -61,17 +57,17 @@ http::Response StatusPages::config(const http::Request& request) const {
 }
 
 http::Response StatusPages::tenant_limits(const http::Request& request) const {
-  std::string tenant = sources_.config.auth_enabled ? tenant_header(request) : sources_.config.no_auth_tenant;
-  if (tenant.empty()) return plain(401, "no org id\n");
-  return yaml(config::print_limits(*sources_.limits.for_tenant(tenant), sources_.config.tenant_limits_allow_publish));
+  const Result<std::string> tenant = resolve_tenant(request, sources_.config.auth_enabled);
+  if (!tenant.ok()) return error_response_with_newline(tenant.error());
+  return yaml(config::print_limits(*sources_.limits.for_tenant(*tenant), sources_.config.tenant_limits_allow_publish));
 }
 
 http::Response StatusPages::drilldown_limits(const http::Request& request) const {
   // Asked for by a client that always sends the header; without it Loki refuses even when authentication is off.
-  const std::string tenant = tenant_header(request);
-  if (tenant.empty()) return plain(401, "no org id\n");
-  std::string out = "{\"limits\":" + config::limits_json(*sources_.limits.for_tenant(sources_.config.auth_enabled ? tenant : sources_.config.no_auth_tenant),
-                                                          sources_.config.tenant_limits_allow_publish);
+  const Result<std::string> named = resolve_tenant(request, true);
+  if (!named.ok()) return error_response_with_newline(named.error());
+  const std::string tenant = sources_.config.auth_enabled ? *named : std::string(kDefaultTenant);
+  std::string out = "{\"limits\":" + config::limits_json(*sources_.limits.for_tenant(tenant), sources_.config.tenant_limits_allow_publish);
   out += std::string(",\"pattern_ingester_enabled\":") + (sources_.config.pattern_ingester.enabled ? "true" : "false") + ",\"version\":";
   append_json_string(out, sources_.build.loki_version);
   return json(200, out + "}");

@@ -149,7 +149,6 @@ std::vector<std::string> validate(const Config& config) {
   check(ingester.chunk_target_size >= 0 && ingester.chunk_target_size <= (1LL << 30), "invalid ingester config: chunk_target_size must be between 0 and 1 GiB");
   check(ingester.max_chunk_age > 0 && ingester.chunk_idle_period > 0 && ingester.flush_check_period > 0,
         "invalid ingester config: max_chunk_age, chunk_idle_period and flush_check_period must be positive");
-  check(config.querier.max_concurrent > 0, "invalid querier config: max_concurrent must be positive");
   check(config.chunk_cache.embedded_max_size_mb >= 0 && config.chunk_cache.embedded_max_size_mb < (1 << 24), "invalid chunk_store_config config: embedded_cache.max_size_mb is out of range");
   check(config.runtime_config.period > 0, "invalid runtime_config config: period must be positive");
   check(!config.compactor.retention_enabled || !config.compactor.delete_request_store.empty(),

@@ -11,6 +11,7 @@
 namespace skald::config {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -158,9 +159,9 @@ TEST(Load, SemanticErrorsCarryLokisTexts) {
               HasSubstr("retention period must be >= 24h was 12h"));
   EXPECT_THAT(error_of("ingester: {chunk_encoding: rar}\n"), HasSubstr("CONFIG ERROR: invalid ingester config: invalid encoding: rar"));
   EXPECT_THAT(error_of("no_auth_tenant: ''\n"), HasSubstr("no_auth_tenant"));
-  const std::string two = error_of("ingester: {chunk_encoding: rar}\nquerier: {max_concurrent: 0}\n");
+  const std::string two = error_of("ingester: {chunk_encoding: rar}\nruntime_config: {period: 0s}\n");
   EXPECT_THAT(two, HasSubstr("MULTIPLE CONFIG ERRORS FOUND, PLEASE READ CAREFULLY\n"));
-  EXPECT_THAT(two, HasSubstr("\ninvalid querier config"));
+  EXPECT_THAT(two, HasSubstr("\ninvalid runtime_config config"));
 }
 
 std::string schema_error(const std::string& schema) {
@@ -274,10 +275,10 @@ TEST(Load, WhatIsPrintedReadsBackTheSame) {
 }
 
 TEST(Load, TheDifferenceShowsOnlyWhatWasChanged) {
-  const Result<Loaded> loaded = load_extra("querier: {max_concurrent: 9}\n");
+  const Result<Loaded> loaded = load_extra("querier: {max_concurrent: 9}\ningester: {max_chunk_age: 3h}\n");
   ASSERT_TRUE(loaded.ok());
   const std::string diff = print_config_diff(loaded->config);
-  EXPECT_THAT(diff, HasSubstr("max_concurrent: 9"));
+  EXPECT_THAT(diff, AllOf(HasSubstr("max_concurrent: 9"), HasSubstr("max_chunk_age: 3h0m0s")));
   EXPECT_THAT(diff, Not(HasSubstr("http_listen_port")));
 }
 

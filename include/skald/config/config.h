@@ -70,14 +70,6 @@ struct IngesterConfig {
   std::string shutdown_marker_path;
 };
 
-struct QuerierConfig {
-  std::int64_t tail_max_duration = kNanosPerHour;
-  std::int64_t query_ingesters_within = 3 * kNanosPerHour;
-  std::int64_t max_look_back_period = 30 * kNanosPerSecond;  // engine.max_look_back_period
-  std::int64_t max_concurrent = 4;
-  bool multi_tenant_queries_enabled = false;
-};
-
 struct CompactorConfig {
   bool retention_enabled = false;
   std::string delete_request_store;
@@ -86,7 +78,6 @@ struct CompactorConfig {
 
 struct FrontendConfig {
   bool compress_responses = true;
-  std::int64_t max_body_size = 10 << 20;
 };
 
 struct CacheConfig {
@@ -112,7 +103,6 @@ struct Config {
     std::int64_t max_recv_msg_size = 100 << 20;
   } distributor;
   IngesterConfig ingester;
-  QuerierConfig querier;
   FrontendConfig frontend;
   CompactorConfig compactor;
   struct PatternIngesterConfig {
