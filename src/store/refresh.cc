@@ -126,6 +126,8 @@ Result<void> Store::refresh(const CallContext& ctx) {
         opened[i].failure = std::make_shared<const Error>(code, reader.error().message());
       }
     });
+    // A refresh that was told to stop has learnt nothing about what it did not read.
+    if (auto stopped = ctx.check(); !stopped.ok()) return report(std::move(stopped));
     DayObjects days;
     for (std::size_t i = 0; i < opened.size(); ++i) {
       if (gone[i] != 0) continue;
