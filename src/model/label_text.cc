@@ -136,7 +136,7 @@ class LabelTextParser {
         what += "string " + quoted(token.raw.substr(0, cut)) + (token.raw.size() > 10 ? "..." : "");
         break;
       }
-      case Kind::kOperator: what += "<op:" + std::string(token.raw) + ">"; break;
+      case Kind::kOperator: what += token.raw == "=" ? quoted(token.raw) : "<op:" + std::string(token.raw) + ">"; break;
       case Kind::kComma:
       case Kind::kRightBrace:
       case Kind::kLeftBrace: what += quoted(token.raw); break;
