@@ -313,11 +313,24 @@ bool PostingsView::intersects(const SeriesBitmap& set) const {
 }
 
 std::vector<std::uint32_t> PostingsView::to_vector() const {
-  SeriesBitmap set(size_);
-  or_into(set);
   std::vector<std::uint32_t> ids;
   ids.reserve(count_);
-  set.for_each([&](std::uint32_t id) { ids.push_back(id); });
+  for_each_container([&](std::uint32_t base, char kind, std::uint32_t count, const char* data) {
+    if (kind == 'r') {
+      for (std::uint32_t i = 0; i < count; ++i) {
+        const std::uint32_t first = base + load_le<std::uint16_t>(data + 4ULL * i), last = first + load_le<std::uint16_t>(data + 4ULL * i + 2);
+        for (std::uint64_t id = first; id <= last; ++id) ids.push_back(static_cast<std::uint32_t>(id));
+      }
+    } else if (kind == 'a') {
+      for (std::uint32_t i = 0; i < count; ++i) ids.push_back(base + load_le<std::uint16_t>(data + 2ULL * i));
+    } else {
+      for (std::uint32_t w = 0; w < kBitmapBytes / 8; ++w) {
+        for (auto word = load_le<std::uint64_t>(data + 8ULL * w); word != 0; word &= word - 1)
+          ids.push_back(base + w * 64 + static_cast<std::uint32_t>(std::countr_zero(word)));
+      }
+    }
+    return true;
+  });
   return ids;
 }
 
