@@ -28,8 +28,8 @@ FileType type_of(ByteView bytes) {
 // What a file should be by its place; damage may have hit the magic itself.
 FileType expected_type(const std::string& path) {
   if (path.ends_with(".wal")) return FileType::kWal;
-  if (path.find("/index/") != std::string::npos) return FileType::kIndex;
-  if (path.find("/objects/") != std::string::npos) return FileType::kObject;
+  if (path.find("/index/index_") != std::string::npos) return FileType::kIndex;
+  if (path.find("/chunks/2") != std::string::npos) return FileType::kObject;   // <tenant>/chunks/<hour, 20…>/<id>
   return FileType::kOther;
 }
 

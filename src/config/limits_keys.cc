@@ -121,7 +121,7 @@ constexpr LimitKey kKeys[] = {
     SKALD_LIMIT_LATER(s3_sse_type, kString, nullptr),
     SKALD_LIMIT_LATER(s3_sse_kms_key_id, kString, nullptr),
     SKALD_LIMIT_LATER(s3_sse_kms_encryption_context, kString, nullptr),
-    SKALD_LIMIT_OF(enable_multi_variant_queries, kBool, "limits.enable-multi-variant-queries"),
+    SKALD_LIMIT_LATER(enable_multi_variant_queries, kBool, "limits.enable-multi-variant-queries"),
     {"enforce_metric_name", Kind::kAny}, {"ruler_evaluation_delay_duration", Kind::kAny}, {"allow_deletes", Kind::kAny},
     {"ruler_enable_wal_replay", Kind::kAny}, {"bloom_gateway_enable_filtering", Kind::kAny},
     {"bloom_build_max_builders", Kind::kAny}, {"bloom_build_task_max_retries", Kind::kAny},

@@ -131,6 +131,18 @@ TEST(Samples, AFileForOldDataAndDeletesTakesEffect) {
   EXPECT_EQ(config.bucket_directory(), "./data/chunks");
 }
 
+TEST(Documentation, NamesEveryKeyWithAnEffect) {
+  std::ifstream in(source("docs/configuration.md"));
+  std::stringstream text;
+  text << in.rdbuf();
+  const std::string page = text.str();
+  for (const std::string& row : effective_keys()) {
+    std::string key = row.substr(0, row.find('\t'));
+    if (key.starts_with("limits_config.")) key = key.substr(14);
+    EXPECT_NE(page.find("| `" + key + "` |"), std::string::npos) << key;
+  }
+}
+
 // What a chart generates: empty strings, blocks without effect, memberlist.
 TEST(Samples, AGeneratedFileWithManyForeignKeysLoads) {
   const Result<Loaded> loaded = load_text(R"(

@@ -1,0 +1,157 @@
+#include "skald/app/app.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "app/directory_lock.h"
+#include "app/health.h"
+#include "app/options.h"
+#include "app/services.h"
+#include "app/targets.h"
+#include "app/tools.h"
+#include "skald/config/load.h"
+
+namespace skald::app {
+namespace {
+
+using ::testing::HasSubstr;
+
+class Directory {
+ public:
+  Directory() {
+    char name[] = "/tmp/skald-app-test-XXXXXX";
+    SKALD_CHECK(mkdtemp(name) != nullptr);
+    path_ = name;
+  }
+  ~Directory() { std::filesystem::remove_all(path_); }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+config::Config config_in(const std::string& directory, const std::string& extra = "") {
+  Result<config::Loaded> loaded = config::load_text("auth_enabled: false\nserver: {http_listen_port: 0, http_listen_address: 127.0.0.1}\ncommon: {path_prefix: " + directory + "}\n" + extra, "test.yaml");
+  SKALD_CHECK(loaded.ok());
+  return loaded->config;
+}
+
+int run_with(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), "skald");
+  std::vector<char*> argv;
+  for (std::string& argument : arguments) argv.push_back(argument.data());
+  return run(static_cast<int>(argv.size()), argv.data());
+}
+
+TEST(Targets, EverythingInOneProcessIsWhatThisReleaseRuns) {
+  EXPECT_TRUE(check_targets({"all"}).ok());
+  EXPECT_TRUE(check_targets({"read", "write", "backend"}).ok());
+  EXPECT_EQ(check_targets({"write"}).error().code(), ErrorCode::kUnimplemented);
+  EXPECT_THAT(check_targets({"querier"}).error().message(), HasSubstr("target querier is not available in this release"));
+  EXPECT_THAT(check_targets({"all", "reed"}).error().message(), HasSubstr("unrecognised module name: reed"));
+  EXPECT_THAT(list_targets(), HasSubstr("write\n  distributor\n  ingester\n"));
+}
+
+TEST(Options, KeysReachTheModules) {
+  config::Config config = config_in("/d", "ingester: {chunk_encoding: flate, chunk_target_size: 0, chunk_block_size: 1000, wal: {durability: always}, lifecycler: {id: me, address: 10.0.0.1}}\n"
+                                          "chunk_store_config: {chunk_cache_config: {embedded_cache: {max_size_mb: 7}}}\nlimits_config: {query_timeout: 5m}\n");
+  config::RuntimeLimits limits(config.limits, "", kNanosPerSecond, nullptr, obs::default_registry());
+  const ingester::IngesterOptions options = ingester_options(config, instance_id(config), limits);
+  EXPECT_EQ(options.id, "me");
+  EXPECT_EQ(options.wal_directory, "/d/wal");
+  EXPECT_EQ(options.chunk_encoding, chunk::Codec::kGzip);
+  EXPECT_EQ(options.chunk_target_bytes, 10000u);
+  EXPECT_EQ(options.durability, ingester::Durability::kAlways);
+  EXPECT_EQ(options.limits("t").max_streams, 5000u);
+  EXPECT_EQ(store_options(config).chunk_cache_bytes, 7u << 20);
+  EXPECT_EQ(server_options(config).write_timeout_ms, 310'000);
+  EXPECT_EQ(instance_address(config), "10.0.0.1:9095");
+  config.ingester.wal_enabled = false;
+  EXPECT_TRUE(ingester_options(config, "x", limits).flush_on_shutdown);
+  EXPECT_EQ(ingester_options(config, "x", limits).wal_directory, "");
+}
+
+TEST(DirectoryLock, IsExclusiveUntilReleased) {
+  const Directory directory;
+  {
+    const Result<DirectoryLock> first = DirectoryLock::take(directory.path());
+    ASSERT_TRUE(first.ok());
+    EXPECT_EQ(DirectoryLock::take(directory.path()).error().code(), ErrorCode::kUnavailable);
+  }
+  EXPECT_TRUE(DirectoryLock::take(directory.path()).ok());
+  EXPECT_FALSE(DirectoryLock::take(directory.path() + "/none").ok());
+}
+
+TEST(Health, RefusesUrlsItCannotAsk) {
+  EXPECT_THAT(check_health("https://x/ready").error().message(), HasSubstr("must start with http://"));
+  EXPECT_FALSE(check_health("http://").ok());
+  EXPECT_FALSE(check_health("http://127.0.0.1:1/ready").ok());
+}
+
+TEST(Services, StartServeAndStopOnAnEmptyDirectory) {
+  const Directory directory;
+  Services services(config_in(directory.path()), [] {});
+  const Result<void> started = services.start();
+  ASSERT_TRUE(started.ok()) << started.error().message();
+  const std::string base = "http://127.0.0.1:" + std::to_string(services.port());
+  EXPECT_TRUE(check_health(base + "/ready").ok());
+  EXPECT_THAT(check_health(base + "/nope").error().message(), HasSubstr("answered 404"));
+  for (const char* page : {"/metrics", "/config", "/services", "/ring", "/memberlist", "/loki/api/v1/status/buildinfo", "/log_level", "/config/tenant/v1/limits"})
+    EXPECT_TRUE(check_health(base + page).ok()) << page;
+  services.begin_stop();
+  EXPECT_THAT(check_health(base + "/ready").error().message(), HasSubstr("answered 503"));
+  services.stop();
+  EXPECT_FALSE(check_health(base + "/ready").ok());
+  services.stop();  // once more changes nothing
+}
+
+TEST(Services, TwoProcessesNeverShareADirectory) {
+  const Directory directory;
+  Services first(config_in(directory.path()), [] {});
+  ASSERT_TRUE(first.start().ok());
+  Services second(config_in(directory.path()), [] {});
+  const Result<void> started = second.start();
+  ASSERT_FALSE(started.ok());
+  EXPECT_THAT(started.error().message(), HasSubstr("is in use by another process"));
+}
+
+TEST(Services, AMissingRuntimeFileIsFatalAtStart) {
+  const Directory directory;
+  Services services(config_in(directory.path(), "runtime_config: {file: /nonexistent/overrides.yaml}\n"), [] {});
+  const Result<void> started = services.start();
+  ASSERT_FALSE(started.ok());
+  EXPECT_THAT(started.error().message(), HasSubstr("/nonexistent/overrides.yaml"));
+}
+
+TEST(CommandLine, ExitCodes) {
+  const Directory directory;
+  const std::string good = directory.path() + "/good.yaml", bad = directory.path() + "/bad.yaml";
+  std::ofstream(good) << "auth_enabled: false\n";
+  std::ofstream(bad) << "auth_enable: false\n";
+  EXPECT_EQ(run_with({"-config.file=" + good, "-verify-config"}), 0);
+  EXPECT_EQ(run_with({"-config.file=" + bad, "-verify-config"}), 1);
+  EXPECT_EQ(run_with({"-config.file=" + good, "-verify-config", "-target=nonsense"}), 1);
+  EXPECT_EQ(run_with({"-config.file=" + directory.path() + "/none.yaml"}), 1);
+  EXPECT_EQ(run_with({"-no-such-flag"}), 2);
+  EXPECT_EQ(run_with({"-version"}), 0);
+  EXPECT_EQ(run_with({"-help"}), 2);
+  EXPECT_EQ(run_with({"fsck"}), 2);
+}
+
+TEST(Tools, FsckSaysWhetherADirectoryIsWhole) {
+  const Directory directory;
+  EXPECT_EQ(run_tool({"fsck", directory.path()}), 0);
+  EXPECT_EQ(run_tool({"fsck", directory.path() + "/none"}), 1);
+  std::filesystem::create_directories(directory.path() + "/chunks/t/index/index_1");
+  std::ofstream(directory.path() + "/chunks/t/index/index_1/01") << "not an index";
+  EXPECT_EQ(run_tool({"fsck", directory.path()}), 1);
+  EXPECT_EQ(run_tool({"inspect", directory.path() + "/chunks/t/index/index_1/01"}), 1);
+}
+
+}  // namespace
+}  // namespace skald::app
