@@ -94,6 +94,8 @@ void register_process_metrics(obs::Registry& registry, const api::BuildInfo& bui
   registry.gauge_function("go_goroutines", "Threads of the process, under the name dashboards plot.", [] { return stat_field(20); });
   registry.gauge_function("go_memstats_heap_inuse_bytes", "Bytes the allocator has handed out, under the name dashboards plot.",
                           [] { return static_cast<double>(mallinfo2().uordblks); });
+  registry.gauge_function("skald_allocator_in_use_bytes", "Bytes the allocator has handed out.", [] { return static_cast<double>(mallinfo2().uordblks); });
+  registry.gauge_function("skald_allocator_retained_bytes", "Bytes the allocator holds in its arenas.", [] { return static_cast<double>(mallinfo2().arena); });
 }
 
 }  // namespace skald::app

@@ -66,7 +66,8 @@ Result<void> Services::load_deletes() {
 Result<void> Services::start() {
   SKALD_TRY_VOID(limits_.reload());
   SKALD_TRY_VOID(open_data());
-  SKALD_TRY_VOID(load_deletes());
+  // Damage must not keep the server down; what could not be read is named and shows its lines again until repaired.
+  if (Result<void> loaded = load_deletes(); !loaded.ok()) log::error("delete requests not read completely", {{"err", loaded.error().message()}});
   rules_ = std::make_unique<ruler::RuleStore>(*bucket_);
   ingester_ = std::make_unique<ingester::Ingester>(ingester_options(config_, instance_id(config_), limits_), files_, *bucket_, *store_, flush_pool_, registry_, clock_);
   SKALD_TRY(const ingester::RecoveryReport recovered, ingester_->start());

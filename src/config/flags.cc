@@ -126,9 +126,9 @@ std::string flags_help() {
   for (const LimitKey& limit : limit_keys()) {
     if (!limit.member) continue;
     std::string flag = limit.flag ? limit.flag : std::string("limits.") + limit.name;
+    const std::string text = to_text(limit.kind, limit.member(defaults));
     if (!limit.flag) std::replace(flag.begin(), flag.end(), '_', '-');
-    out += "  -" + flag + "\n    \tlimits_config." + limit.name + " (default " + to_text(limit.kind, limit.member(defaults)) + ")" +
-           (limit.effective ? "" : ", without effect in this release") + "\n";
+    out += "  -" + flag + "\n    \tlimits_config." + limit.name + (text.empty() ? "" : " (default " + text + ")") + (limit.effective ? "" : ", without effect in this release") + "\n";
   }
   return out;
 }
