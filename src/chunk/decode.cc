@@ -4,6 +4,7 @@
 
 #include "chunk/decode_metadata.h"
 #include "chunk/page_reader.h"
+#include "chunk/splice.h"
 #include "skald/codec/bitpack.h"
 #include "skald/codec/varint.h"
 #include "skald/model/level.h"
@@ -154,14 +155,45 @@ Result<void> decode_line_lengths(const BlockEntry& block, const TableEntry& entr
   return {};
 }
 
-bool wanted(const TableEntry& entry, ColumnMask need) {
+constexpr std::uint32_t kNoSplice = ~0U;
+
+// The metadata column that lines need to be whole.
+std::uint32_t splice_ref(const ColumnTable& table, ColumnMask need) {
+  if ((need & kLines) == 0) return kNoSplice;
+  for (const TableEntry& entry : table.entries) {
+    if (entry.kind == kColLines && entry.encoding == kEncSpliced) return entry.ref;
+  }
+  return kNoSplice;
+}
+
+bool wanted(const TableEntry& entry, ColumnMask need, std::uint32_t splice) {
   switch (entry.kind) {
     case kColLineLengths: return (need & (kLineLengths | kLines)) != 0;
     case kColLines: return (need & kLines) != 0;
     case kColMetadata:
-    case kColPresence: return (need & kMetadata) != 0;
+    case kColPresence: return (need & kMetadata) != 0 || entry.ref == splice;
     default: return false;   // a column of a later release that nothing here asks for
   }
+}
+
+Result<void> decode_lines(const BlockEntry& block, const TableEntry& entry, ByteView stored, const MetadataColumn* spliced, Columns& columns) {
+  const std::uint64_t text_bytes = std::uint64_t{block.raw_bytes} + block.rows;
+  columns.text_bytes = text_bytes;
+  SKALD_TRY_VOID(check_page(entry, stored));
+  const auto compression = static_cast<codec::Compression>(entry.codec);
+  if (entry.encoding == kEncStrings) {
+    if (entry.raw != text_bytes) return corrupt("lines: raw size differs from the block's");
+    SKALD_TRY(columns.text, codec::decompress_exact(compression, stored, text_bytes));
+    return {};
+  }
+  if (entry.encoding != kEncSpliced) {
+    return Error(ErrorCode::kUnimplemented, "chunk: lines: encoding " + std::to_string(entry.encoding) + " is not known to this release");
+  }
+  if (spliced == nullptr) return corrupt("lines: the column they need is missing");
+  if (entry.raw > text_bytes) return corrupt("lines: raw size above the block's");
+  SKALD_TRY(const Page page, open_page(entry.codec, stored, entry.raw, text_bytes));
+  if (!unsplice_lines(page.bytes(), static_cast<char>(entry.min), *spliced, columns)) return corrupt("lines: markers do not fit the values");
+  return {};
 }
 
 }  // namespace
@@ -190,8 +222,9 @@ Result<void> decode_hot(const BlockEntry& block, ByteView hot, ColumnMask need, 
 
 DataRange pages_needed(const ColumnTable& table, ColumnMask need) {
   DataRange range;
+  const std::uint32_t splice = splice_ref(table, need);
   for (const TableEntry& entry : table.entries) {
-    if (!wanted(entry, need) || entry.stored == 0) continue;
+    if (!wanted(entry, need, splice) || entry.stored == 0) continue;
     if (range.begin == range.end) range = {entry.offset, entry.offset};
     range.begin = std::min(range.begin, entry.offset);
     range.end = std::max(range.end, entry.offset + entry.stored);
@@ -204,32 +237,37 @@ Result<void> decode_data(const BlockEntry& block, const ColumnTable& table, Byte
   SKALD_TRY_VOID(check_block_encoding(block));
   if (bytes.size() < range.end - range.begin) return corrupt("block data: truncated");
   bool has_lengths = false;
-  bool has_lines = false;
+  const TableEntry* lines = nullptr;
+  const std::uint32_t splice = splice_ref(table, need);
   MetadataDecoder metadata(block);
+  Columns only_spliced;   // when the plan does not want metadata itself
+  Columns& target = (need & kMetadata) != 0 ? columns : only_spliced;
+  const MetadataColumn* spliced = nullptr;
+  const auto stored_of = [&](const TableEntry& entry) {
+    return entry.stored == 0 ? ByteView{} : bytes.substr(entry.offset - range.begin, entry.stored);
+  };
+  target.metadata.reserve(table.entries.size());   // `spliced` points into it
   for (const TableEntry& entry : table.entries) {
-    if (!wanted(entry, need)) continue;
-    const ByteView stored = entry.stored == 0 ? ByteView{} : bytes.substr(entry.offset - range.begin, entry.stored);
+    if (!wanted(entry, need, splice)) continue;
     switch (entry.kind) {
       case kColLineLengths:
-        SKALD_TRY_VOID(decode_line_lengths(block, entry, stored, columns));
+        SKALD_TRY_VOID(decode_line_lengths(block, entry, stored_of(entry), columns));
         has_lengths = true;
         break;
-      case kColLines: {
-        const std::uint64_t text_bytes = std::uint64_t{block.raw_bytes} + block.rows;
-        if (entry.raw != text_bytes) return corrupt("lines: raw size differs from the block's");
-        SKALD_TRY_VOID(check_page(entry, stored));
-        SKALD_TRY(columns.text, codec::decompress_exact(static_cast<codec::Compression>(entry.codec), stored, text_bytes));
-        columns.text_bytes = text_bytes;
-        has_lines = true;
+      case kColLines: lines = &entry; break;   // last: they need the lengths and perhaps a value per row
+      case kColPresence: SKALD_TRY_VOID(metadata.add_presence(entry, stored_of(entry))); break;
+      case kColMetadata:
+        SKALD_TRY_VOID(metadata.add_values(entry, table.symbols[entry.ref], stored_of(entry), target));
+        if (entry.ref == splice) spliced = &target.metadata.back();
         break;
-      }
-      case kColPresence: SKALD_TRY_VOID(metadata.add_presence(entry, stored)); break;
-      case kColMetadata: SKALD_TRY_VOID(metadata.add_values(entry, table.symbols[entry.ref], stored, columns)); break;
       default: break;
     }
   }
   if ((need & (kLineLengths | kLines)) != 0 && !has_lengths) return corrupt("line lengths: missing");
-  if ((need & kLines) != 0 && !has_lines) return corrupt("lines: missing");
+  if ((need & kLines) != 0) {
+    if (lines == nullptr) return corrupt("lines: missing");
+    SKALD_TRY_VOID(decode_lines(block, *lines, stored_of(*lines), spliced, columns));
+  }
   return {};
 }
 

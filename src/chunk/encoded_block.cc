@@ -4,6 +4,7 @@
 
 #include "chunk/content_id.h"
 #include "chunk/encode.h"
+#include "chunk/splice.h"
 #include "skald/model/level.h"
 
 namespace skald::chunk {
@@ -64,14 +65,28 @@ Result<EncodedBlockPtr> EncodedBlock::encode(const Columns& columns, const Chunk
   SKALD_TRY_VOID(encode_levels(columns.levels, writer, block->hot));
 
   BlockData data;
-  SKALD_TRY_VOID(encode_line_lengths(columns.line_offsets, writer, data));
   TableEntry lines;
   lines.kind = kColLines;
   lines.encoding = kEncStrings;
   lines.class_mask = kAllTokenClasses;
   lines.distinct = 0xFFFF;
-  SKALD_TRY_VOID(append_page(data, writer, lines, ByteView(columns.text).substr(0, columns.text_bytes)));
-  for (const MetadataColumn& column : columns.metadata) SKALD_TRY_VOID(encode_metadata(column, writer, data));
+  const ByteView text = ByteView(columns.text).substr(0, columns.text_bytes);
+  // Text, lengths and what is spliced into the text lie together, the other metadata behind: both kinds of plan read one
+  // range without the other's bytes.
+  const std::optional<Splice> splice = splice_lines(columns);
+  if (splice) {
+    lines.encoding = kEncSpliced;
+    lines.ref = 0;
+    lines.min = splice->marker;
+    SKALD_TRY_VOID(append_page(data, writer, lines, splice->text));
+  } else {
+    SKALD_TRY_VOID(append_page(data, writer, lines, text));
+  }
+  SKALD_TRY_VOID(encode_line_lengths(columns.line_offsets, writer, data));
+  if (splice) SKALD_TRY_VOID(encode_metadata(columns.metadata[splice->column], writer, data));
+  for (std::size_t i = 0; i < columns.metadata.size(); ++i) {
+    if (!splice || i != splice->column) SKALD_TRY_VOID(encode_metadata(columns.metadata[i], writer, data));
+  }
   SKALD_TRY_VOID(append_table(block->table, data.table, block->entry.table_crc));
   block->names = data.table.symbols;
   block->data = std::move(data.data);

@@ -309,7 +309,7 @@ Result<ColumnTable> read_table(ByteView stored, const BlockEntry& block, std::ui
     e.min = in.fixed<std::int64_t>();
     e.max = in.fixed<std::int64_t>();
     if (std::uint64_t{e.offset} + e.stored > block.data_length) return corrupt("column table: page outside the block's data");
-    if ((e.kind == kColMetadata || e.kind == kColPresence) && e.ref >= symbols) return corrupt("column table: symbol out of range");
+    if ((e.kind == kColMetadata || e.kind == kColPresence || (e.kind == kColLines && e.encoding == kEncSpliced)) && e.ref >= symbols) return corrupt("column table: symbol out of range");
     raw_sum += e.raw;
   }
   // A few bytes that claim to be gigabytes are refused here, before a page is touched.

@@ -48,6 +48,7 @@ enum ColumnKind : std::uint16_t {
 enum Encoding : std::uint8_t {
   kEncConst = 0, kEncBitpack = 1, kEncDelta = 2, kEncPlanes = 3, kEncDict8 = 4, kEncDict16 = 5,
   kEncHex = 6, kEncUuid = 7, kEncStrings = 9, kEncRuns = 10,
+  kEncSpliced = 12,   // lines only: a value of structured metadata that the line repeats is one marker byte
 };
 
 struct ChunkHeader {
@@ -98,11 +99,11 @@ struct TableEntry {
   std::uint16_t kind = 0;
   std::uint8_t encoding = 0;
   std::uint8_t codec = 0;
-  std::uint32_t ref = 0;       // metadata: index into ColumnTable::symbols
+  std::uint32_t ref = 0;       // metadata, presence, spliced lines: index into ColumnTable::symbols
   std::uint32_t offset = 0;    // from the block's data offset
   std::uint32_t stored = 0, raw = 0, crc = 0;
   std::uint16_t class_mask = 0, min_length = 0, max_length = 0, distinct = 0;
-  std::int64_t min = 0, max = 0;
+  std::int64_t min = 0, max = 0;   // spliced lines: min is the marker byte
 };
 struct ColumnTable {
   std::vector<TableEntry> entries;

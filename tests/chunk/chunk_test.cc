@@ -209,6 +209,28 @@ TEST(Chunk, ReadsOnlyTheBytesAPlanNeeds) {
   EXPECT_EQ(metadata->metadata.at(0).values[5], rows[5].metadata.at("trace_id"));
 }
 
+TEST(Chunk, StoresAValueThatLinesRepeatOnce) {
+  SeededRandom random(22);
+  std::vector<Row> rows;
+  for (int i = 0; i < 1'000; ++i) {
+    const std::string id = random_hex(random, 32);
+    rows.push_back({kShardStart + i, i % 10 == 0 ? "no id here" : "{\"trace_id\":\"" + id + "\",\"again\":\"" + id.substr(0, 16) + "\"}", 0, {{"trace_id", id}, {"zone", "a"}}});
+  }
+  rows[3].metadata.erase("trace_id");
+  const auto chunk = build({rows}).value();
+  EXPECT_LT(chunk.bytes.size(), 1'000U * (16 + 8 + 4));   // 16 bytes of id, 8 to 9 of its repeated half, the rest
+  EXPECT_EQ(read_all(*open_whole(chunk)), rows);
+  Recorder recorder{chunk.bytes, {}};
+  const auto reader = ChunkReader::open(recorder.fetch(), chunk.meta.length, chunk.meta.hot_length, {}).value();
+  const auto lines = reader->block(0)->load(kLines, {}).value();
+  EXPECT_EQ(recorder.asked.size(), 3U);          // head, tables, one range: the id column lies beside the text
+  EXPECT_TRUE(lines->metadata.empty());
+  for (std::size_t i = 0; i < rows.size(); ++i) ASSERT_EQ(lines->line(static_cast<std::uint32_t>(i)), rows[i].line);
+  // Every control character in use: stored as it is.
+  for (Row& row : rows) row.line += std::string("\x01\x02\x03\x04\x05\x06\xff\xfe");
+  EXPECT_EQ(read_all(*open_whole(build({rows}).value())), rows);
+}
+
 TEST(Chunk, SharesOneDecodingWhileItIsHeld) {
   SeededRandom random(16);
   const auto reader = open_whole(build({random_rows(random, 100)}).value());

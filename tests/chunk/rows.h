@@ -106,6 +106,9 @@ inline std::vector<Row> random_rows(SeededRandom& random, std::size_t count, std
     row.metadata["uuid"] = random_hex(random, 8) + "-" + random_hex(random, 4) + "-" + random_hex(random, 4) + "-" + random_hex(random, 4) + "-" + random_hex(random, 12);
     row.metadata["span"] = "span " + std::to_string(random.next_u64());
     row.metadata["user"] = "u" + std::to_string(random.next_u64() % (count / 3 + 1));
+    // The line repeats a value, as most services log their trace id.
+    if (line_shape == 4 && random.next_u64() % 4 != 0) row.line = "trace=" + row.metadata["trace_id"] + " " + row.line;
+    if (line_shape == 3 && i % 5 == 0) row.line += row.metadata["uuid"] + row.metadata["uuid"];
     if (metadata_shape == 2 && i % 3 == 0) row.metadata["sparse"] = std::string(random.next_u64() % 5, 'x');
     if (metadata_shape == 3 && i % 2 == 0) {
       row.metadata.clear();
