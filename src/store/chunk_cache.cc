@@ -8,6 +8,9 @@ namespace {
 
 // Durner et al., VLDB 2023: 8–16 MiB a request is where object stores give the most bytes per cost and second.
 constexpr std::uint64_t kRequestBytesMax = 8 << 20;
+// Decoded blocks of group chunks: enough for the few blocks that worker threads are in, each of about 1 MiB.
+constexpr std::uint64_t kDecodedBytesMax = 16 << 20;
+constexpr std::size_t kDecodedBlocksMax = 64;
 constexpr std::uint64_t kEntryOverheadBytes = 1024;   // reader, directory and map nodes, roughly
 
 std::string name_of(const std::string& object_key, std::uint64_t offset) {
@@ -133,27 +136,84 @@ class ChunkBytes {
   bool dropped_ = false;
 };
 
-namespace {
-
-// A block whose errors say where it is stored.
-class StoredBlock final : public chunk::Block {
+// Where a chunk is, and its reader while somebody holds it.
+class ChunkHandle : public std::enable_shared_from_this<ChunkHandle> {
  public:
-  StoredBlock(std::shared_ptr<const chunk::ChunkReader> reader, std::size_t index, std::shared_ptr<const ChunkBytes> bytes)
-      : reader_(std::move(reader)), block_(reader_->block(index)), bytes_(std::move(bytes)), index_(index) {}
-  Result<std::shared_ptr<const chunk::Columns>> load(chunk::ColumnMask need, const CallContext& ctx) const override {
-    auto columns = block_->load(need, ctx);
-    if (!columns.ok()) return explain(columns.error(), bytes_->name() + ": block " + std::to_string(index_));
-    return columns;
+  ChunkHandle(std::weak_ptr<ChunkCache> cache, std::string object_key, const index::ChunkRef& ref)
+      : cache_(std::move(cache)), object_key_(std::move(object_key)), key_(key_of(ref)), length_(ref.length), hot_length_(ref.hot_length) {}
+
+  std::string name() const { return name_of(object_key_, key_.offset); }
+
+  // Opens the reader. `head`: bytes from the chunk's start that have been read already; empty: they are fetched.
+  Result<std::shared_ptr<chunk::ChunkReader>> open(ChunkCache& cache, Bytes head, const CallContext& ctx, std::shared_ptr<ChunkBytes>& bytes) {
+    index::ChunkRef ref;
+    ref.object.id = key_.object;
+    ref.offset = key_.offset;
+    ref.length = length_;
+    ref.hot_length = hot_length_;
+    bytes = std::make_shared<ChunkBytes>(cache_, object_key_, ref, cache.gap_bytes_);
+    if (!head.empty()) bytes->seed(0, std::move(head));
+    const auto fetch = [bytes](std::uint64_t begin, std::uint64_t end, const CallContext& call) { return bytes->fetch(begin, end, call); };
+    auto reader = chunk::ChunkReader::open(fetch, length_, hot_length_, ctx);
+    if (!reader.ok()) return explain(reader.error(), name());
+    bytes->forget_head();
+    const std::lock_guard lock(mutex_);
+    reader_ = *reader;
+    return reader;
   }
 
+  Result<std::shared_ptr<chunk::ChunkReader>> reader(ChunkCache& cache, const CallContext& ctx) {
+    const std::lock_guard one_at_a_time(open_mutex_);
+    if (auto held = current(); held != nullptr) return held;
+    std::shared_ptr<ChunkBytes> bytes;
+    SKALD_TRY(std::shared_ptr<chunk::ChunkReader> opened, open(cache, {}, ctx, bytes));
+    cache.insert({.key = key_, .chunk = describe(*opened), .reader = opened, .bytes = bytes, .size_bytes = size_bytes(*bytes)});
+    return opened;
+  }
+  std::shared_ptr<chunk::ChunkReader> current() const {
+    const std::lock_guard lock(mutex_);
+    return reader_.lock();
+  }
+  std::shared_ptr<ChunkCache> cache() const { return cache_.lock(); }
+  const ChunkKey& key() const { return key_; }
+
+  std::shared_ptr<const OpenChunk> describe(const chunk::ChunkReader& reader);
+  std::uint64_t size_bytes(const ChunkBytes& bytes) const { return kEntryOverheadBytes + hot_length_ + bytes.held_bytes(); }
+
  private:
-  const std::shared_ptr<const chunk::ChunkReader> reader_;
-  const std::shared_ptr<const chunk::Block> block_;
-  const std::shared_ptr<const ChunkBytes> bytes_;
+  const std::weak_ptr<ChunkCache> cache_;   // weak: a query's blocks may outlive the store
+  const std::string object_key_;
+  const ChunkKey key_;
+  const std::uint32_t length_, hot_length_;
+  std::mutex open_mutex_;       // one reopening at a time
+  mutable std::mutex mutex_;    // guards reader_
+  std::weak_ptr<chunk::ChunkReader> reader_;
+};
+
+namespace {
+
+class StoredBlock final : public chunk::Block {
+ public:
+  StoredBlock(std::shared_ptr<ChunkHandle> chunk, std::size_t index, bool group) : chunk_(std::move(chunk)), index_(index), group_(group) {}
+  Result<std::shared_ptr<const chunk::Columns>> load(chunk::ColumnMask need, const CallContext& ctx) const override;
+
+ private:
+  const std::shared_ptr<ChunkHandle> chunk_;
   const std::size_t index_;
+  const bool group_;
 };
 
 }  // namespace
+
+std::shared_ptr<const OpenChunk> ChunkHandle::describe(const chunk::ChunkReader& reader) {
+  auto chunk = std::make_shared<OpenChunk>();
+  chunk->meta = reader.meta();
+  chunk->summaries = reader.blocks();
+  for (std::size_t i = 0; i < chunk->summaries.size(); ++i) {
+    chunk->blocks.push_back(std::make_shared<StoredBlock>(shared_from_this(), i, chunk->meta.group));
+  }
+  return chunk;
+}
 
 struct ChunkCache::Span {
   std::string object_key;
@@ -195,16 +255,32 @@ std::shared_ptr<const OpenChunk> ChunkCache::find(const ChunkKey& key) {
   return found->second->chunk;
 }
 
-std::shared_ptr<const OpenChunk> ChunkCache::insert(const ChunkKey& key, std::shared_ptr<const OpenChunk> chunk,
-                                                    std::shared_ptr<ChunkBytes> bytes, std::uint64_t size_bytes) {
+std::shared_ptr<const OpenChunk> ChunkCache::insert(Entry entry) {
   const std::lock_guard lock(mutex_);
-  if (const auto found = entries_.find(key); found != entries_.end()) return found->second->chunk;   // another query was quicker
-  lru_.push_front({.key = key, .chunk = chunk, .bytes = std::move(bytes), .size_bytes = size_bytes});
-  entries_.emplace(key, lru_.begin());
-  used_bytes_ += size_bytes;
+  if (const auto found = entries_.find(entry.key); found != entries_.end()) return found->second->chunk;
+  std::shared_ptr<const OpenChunk> chunk = entry.chunk;
+  used_bytes_ += entry.size_bytes;
+  lru_.push_front(std::move(entry));
+  entries_.emplace(lru_.front().key, lru_.begin());
   added_.add();
   evict_locked();
   return chunk;
+}
+
+void ChunkCache::keep_decoded(std::shared_ptr<const chunk::ChunkReader> reader, std::shared_ptr<const chunk::Columns> columns) {
+  const std::lock_guard lock(decoded_mutex_);
+  const auto found = std::find_if(decoded_.begin(), decoded_.end(), [&](const Decoded& held) { return held.columns == columns; });
+  if (found != decoded_.end()) {
+    decoded_.splice(decoded_.begin(), decoded_, found);
+    return;
+  }
+  const std::uint64_t size_bytes = columns->text_bytes + columns->rows * (16ULL + 16 * columns->metadata.size());
+  decoded_.push_front({.reader = std::move(reader), .columns = std::move(columns), .size_bytes = size_bytes});
+  decoded_bytes_ += size_bytes;
+  while (decoded_bytes_ > kDecodedBytesMax || decoded_.size() > kDecodedBlocksMax) {
+    decoded_bytes_ -= decoded_.back().size_bytes;
+    decoded_.pop_back();
+  }
 }
 
 bool ChunkCache::charge(const ChunkKey& key, const ChunkBytes* bytes, std::uint64_t size_bytes) {
@@ -247,24 +323,33 @@ Result<void> ChunkCache::open_span(const CallContext& ctx, const Span& span,
   auto got = get(span.object_key, span.begin, span.end, ctx);
   if (!got.ok()) return explain(got.error(), name_of(span.object_key, span.members.front().ref->offset));
   for (const Span::Member& member : span.members) {
-    const index::ChunkRef& ref = *member.ref;
-    auto bytes = std::make_shared<ChunkBytes>(weak_from_this(), span.object_key, ref, gap_bytes_);
-    bytes->seed(0, got->substr(ref.offset - span.begin, member.bytes));
-    auto reader = chunk::ChunkReader::open(
-        [bytes](std::uint64_t begin, std::uint64_t end, const CallContext& call) { return bytes->fetch(begin, end, call); }, ref.length,
-        ref.hot_length, ctx);
-    if (!reader.ok()) return explain(reader.error(), bytes->name());
-    bytes->forget_head();
-    auto chunk = std::make_shared<OpenChunk>();
-    chunk->reader = std::move(*reader);
-    const std::size_t blocks = chunk->reader->blocks().size();
-    for (std::size_t i = 0; i < blocks; ++i) chunk->blocks.push_back(std::make_shared<StoredBlock>(chunk->reader, i, bytes));
-    const std::uint64_t size_bytes = kEntryOverheadBytes + ref.hot_length + bytes->held_bytes();
+    const auto handle = std::make_shared<ChunkHandle>(weak_from_this(), span.object_key, *member.ref);
+    std::shared_ptr<ChunkBytes> bytes;
+    SKALD_TRY(std::shared_ptr<chunk::ChunkReader> reader, handle->open(*this, got->substr(member.ref->offset - span.begin, member.bytes), ctx, bytes));
     downloaded_.add();
-    opened[member.position] = insert(key_of(ref), std::move(chunk), std::move(bytes), size_bytes);
+    opened[member.position] =
+        insert({.key = handle->key(), .chunk = handle->describe(*reader), .reader = reader, .bytes = bytes, .size_bytes = handle->size_bytes(*bytes)});
   }
   return {};
 }
+
+namespace {
+
+Result<std::shared_ptr<const chunk::Columns>> StoredBlock::load(chunk::ColumnMask need, const CallContext& ctx) const {
+  const std::shared_ptr<ChunkCache> cache = chunk_->cache();
+  if (cache == nullptr) return Error(ErrorCode::kUnavailable, chunk_->name() + ": the store is shut down");
+  std::shared_ptr<chunk::ChunkReader> reader = chunk_->current();
+  if (reader == nullptr) {
+    SKALD_TRY(reader, chunk_->reader(*cache, ctx));
+  }
+  if (index_ >= reader->blocks().size()) return Error(ErrorCode::kCorruption, chunk_->name() + ": changed while it was read");
+  auto columns = reader->block(index_)->load(need, ctx);
+  if (!columns.ok()) return explain(columns.error(), chunk_->name() + ": block " + std::to_string(index_));
+  if (group_) cache->keep_decoded(reader, *columns);
+  return columns;
+}
+
+}  // namespace
 
 Result<std::vector<std::shared_ptr<const OpenChunk>>> ChunkCache::open(const CallContext& ctx, const std::string& tenant,
                                                                        std::span<const index::ChunkRef* const> wanted) {

@@ -19,10 +19,13 @@
 
 namespace skald::store {
 
-// Immutable. The blocks name the object and offset in their errors.
+// What is known of a chunk once its head was read. Immutable. It holds none of the chunk's bytes: its blocks find the
+// reader in the cache, or read the head again, so that a query over many chunks does not keep all their heads in memory.
+// Errors of the blocks name object and offset.
 struct OpenChunk {
-  std::shared_ptr<const chunk::ChunkReader> reader;
-  std::vector<std::shared_ptr<const chunk::Block>> blocks;
+  chunk::ChunkMeta meta;   // no sketch
+  std::vector<chunk::BlockSummary> summaries;
+  std::vector<std::shared_ptr<const chunk::Block>> blocks;   // as many as summaries
 };
 
 // Identity of a chunk in the bucket.
@@ -37,6 +40,7 @@ struct ChunkKeyHash {
 inline ChunkKey key_of(const index::ChunkRef& ref) { return {.object = ref.object.id, .offset = ref.offset}; }
 
 class ChunkBytes;
+class ChunkHandle;
 
 // Thread-safe.
 class ChunkCache : public std::enable_shared_from_this<ChunkCache> {
@@ -49,19 +53,31 @@ class ChunkCache : public std::enable_shared_from_this<ChunkCache> {
                                                              std::span<const index::ChunkRef* const> wanted);
   std::uint64_t used_bytes() const;
 
+  // Keeps a decoded block (and its reader) among the few last used. For blocks of group chunks: the streams of a group are
+  // read one after the other, and each would decode the block they share.
+  void keep_decoded(std::shared_ptr<const chunk::ChunkReader> reader, std::shared_ptr<const chunk::Columns> columns);
+
  private:
   friend class ChunkBytes;
+  friend class ChunkHandle;
   struct Entry {
     ChunkKey key;
     std::shared_ptr<const OpenChunk> chunk;
+    std::shared_ptr<chunk::ChunkReader> reader;
     std::shared_ptr<ChunkBytes> bytes;
+    std::uint64_t size_bytes = 0;
+  };
+  // A decoded block of a group chunk, kept for the streams of the group that come next, with the reader that knows it.
+  struct Decoded {
+    std::shared_ptr<const chunk::ChunkReader> reader;
+    std::shared_ptr<const chunk::Columns> columns;
     std::uint64_t size_bytes = 0;
   };
   struct Span;   // one GET and the chunks whose heads it brings
 
   std::shared_ptr<const OpenChunk> find(const ChunkKey& key);
-  std::shared_ptr<const OpenChunk> insert(const ChunkKey& key, std::shared_ptr<const OpenChunk> chunk,
-                                          std::shared_ptr<ChunkBytes> bytes, std::uint64_t size_bytes);
+  // The entry of the key afterwards: this one, or the one that another query was quicker with.
+  std::shared_ptr<const OpenChunk> insert(Entry entry);
   // More bytes of an entry are about to be kept; false when the entry is not in the cache (any more).
   bool charge(const ChunkKey& key, const ChunkBytes* bytes, std::uint64_t size_bytes);
   void evict_locked();
@@ -87,6 +103,10 @@ class ChunkCache : public std::enable_shared_from_this<ChunkCache> {
   std::list<Entry> lru_;       // front = used last
   std::unordered_map<ChunkKey, std::list<Entry>::iterator, ChunkKeyHash> entries_;
   std::uint64_t used_bytes_ = 0;
+
+  std::mutex decoded_mutex_;     // guards all below
+  std::list<Decoded> decoded_;   // front = used last
+  std::uint64_t decoded_bytes_ = 0;
 };
 
 }  // namespace skald::store

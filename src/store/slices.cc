@@ -26,9 +26,9 @@ std::uint64_t source_id(const index::ChunkRef& ref) {
 
 Result<void> append_slices(const model::InternedLabels& labels, const index::ChunkRef& ref, const OpenChunk& chunk,
                            const index::TimeRange& range, std::vector<chunk::BlockSlice>& out) {
-  const chunk::ChunkMeta& meta = chunk.reader->meta();
+  const chunk::ChunkMeta& meta = chunk.meta;
   if (meta.group != ref.group) return mismatch(ref, ref.group ? "it holds one stream" : "it holds a group of streams");
-  const std::vector<chunk::BlockSummary>& blocks = chunk.reader->blocks();
+  const std::vector<chunk::BlockSummary>& blocks = chunk.summaries;
   const std::uint64_t source = source_id(ref);
   if (!ref.group) {
     if (meta.stream_hash != labels.hash) return mismatch(ref, "another stream's rows");

@@ -154,8 +154,9 @@ TEST_F(StoreTest, VolumesAreExactForWholeChunksAndBySketchForParts) {
     const auto whole = store->volumes(context(), everything({matcher(MatchType::kEqual, "app", "db")}));
     ASSERT_TRUE(whole.ok());
     ASSERT_EQ(whole->size(), 1U);
+    const StreamOf db = web_streams()[2];
     std::uint64_t bytes = 0;
-    for (const Row& row : web_streams()[2].rows) bytes += row.line.size();
+    for (const Row& row : db.rows) bytes += row.line.size();
     EXPECT_EQ(whole->at(0).bytes, bytes);
     EXPECT_EQ(whole->at(0).entries, 300U);
     EXPECT_EQ(whole->at(0).chunks, 1U);
