@@ -271,8 +271,8 @@ Result<void> Ingester::State::flush_queued(bool everything, const CallContext& c
     std::lock_guard lock(queue_mutex);
     taken.swap(queue);
   }
-  // Frames of all that was cut are in the log's queue once the gate has been ours.
-  { std::unique_lock gate(push_gate); }
+  // Frames of all that was cut are in the log's queue once their passes are gone.
+  push_gate.wait_for_passes();
 
   std::optional<Error> failure;
   std::vector<CutChunkPtr> again;

@@ -116,7 +116,7 @@ void Ingester::State::stop() {
     loop_wake.notify_all();
   }
   if (loop.joinable()) loop.join();
-  { std::unique_lock gate(push_gate); }  // pushes under way are in the log's queue
+  push_gate.wait_for_passes();  // pushes under way are in the log's queue
   if (options.flush_on_shutdown || prepare_shutdown.load()) {
     if (auto flushed = flush_all(CallContext{}); !flushed.ok())
       log::error("flush on shutdown failed; the write-ahead log keeps what is not flushed", {{"err", flushed.error().message()}});
@@ -195,7 +195,7 @@ Result<void> Ingester::State::ship(const CallContext& ctx) {
 std::uint64_t Ingester::State::min_unflushed_ordinal() {
   std::uint64_t oldest = ordinals.load();
   // Ordinals taken after this line are above `oldest`, whatever stream they go to.
-  { std::unique_lock gate(push_gate); }
+  push_gate.wait_for_passes();
   for (Shard& shard : shards) {
     std::lock_guard lock(shard.mutex);
     shard.streams.for_each([&](Stream& stream) {

@@ -59,7 +59,7 @@ void Ingester::State::push(const CallContext&, std::shared_ptr<const model::Push
   std::uint64_t by_order = 0, by_rate = 0, by_streams = 0;
   bool cut_any = false;
 
-  std::shared_lock gate(push_gate);
+  std::optional<PushGate::Pass> pass(push_gate);
   for (const auto& part : batch->streams) {
     const std::uint32_t count = part.entries_end - part.entries_begin;
     const std::uint64_t hash = stream_hash(tenant, *part.labels);
@@ -121,7 +121,7 @@ void Ingester::State::push(const CallContext&, std::shared_ptr<const model::Push
   outcome.accepted = accepted.size();
 
   if (!wal || accepted.empty()) {
-    gate.unlock();
+    pass.reset();
     done(std::move(outcome));
   } else {
     wal::PushRecord record;
@@ -140,7 +140,7 @@ void Ingester::State::push(const CallContext&, std::shared_ptr<const model::Push
         done(outcome);
       });
     }
-    gate.unlock();
+    pass.reset();
     if (failed) done(*std::move(failed));
   }
 

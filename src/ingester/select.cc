@@ -19,12 +19,11 @@ struct Held {
   std::uint64_t chunks = 0;
 };
 
-void add_view(chunk::StreamData& out, std::shared_ptr<const HeadBlock> block, bool ascending, std::uint32_t rows, std::int64_t min_ns,
-              std::int64_t max_ns, std::uint64_t raw_bytes, std::uint64_t source_id) {
-  // Only a strictly rising head is known to be free of duplicates; any other is decoded to know its rows.
-  if (!ascending) rows = block->columns()->rows;
-  out.blocks.push_back({std::move(block), 0, rows, min_ns, max_ns, raw_bytes, source_id, true});
-}
+// Only a strictly rising head is known to be free of duplicates; any other must be decoded to know its rows.
+struct ToDecode {
+  std::shared_ptr<const HeadBlock> block;
+  std::size_t stream = 0, slice = 0;
+};
 
 }  // namespace
 
@@ -80,11 +79,18 @@ Result<chunk::SelectResult> Ingester::State::select(const CallContext& ctx, cons
     if (held.chunks > 0) all.push_back(std::move(held));
   });
   result.streams.reserve(all.size());
+  std::vector<ToDecode> to_decode;
   for (Held& held : all) {
     SKALD_TRY_VOID(ctx.check());
     chunk::StreamData data;
     data.labels = std::move(held.labels);
     result.stats.ingester_chunks_matched += held.chunks;
+    std::vector<std::shared_ptr<const HeadBlock>> unsorted;
+    const auto add_view = [&](std::shared_ptr<const HeadBlock> block, bool ascending, std::uint32_t rows, std::int64_t min_ns, std::int64_t max_ns,
+                              std::uint64_t raw_bytes, std::uint64_t source_id) {
+      if (!ascending) unsorted.push_back(block);
+      data.blocks.push_back({std::move(block), 0, rows, min_ns, max_ns, raw_bytes, source_id, true});
+    };
     for (const auto& block : held.blocks) {
       std::shared_ptr<const HeadBlock> view;
       {
@@ -101,18 +107,28 @@ Result<chunk::SelectResult> Ingester::State::select(const CallContext& ctx, cons
           }
         }
       }
-      if (view) add_view(data, std::move(view), block->ascending, block->rows, block->min_ts_ns, block->max_ts_ns, block->raw_bytes, block->source_id);
+      if (view) add_view(std::move(view), block->ascending, block->rows, block->min_ts_ns, block->max_ts_ns, block->raw_bytes, block->source_id);
     }
     if (held.head) {
       const HeadView& head = *held.head;
       const bool ascending = head.ascending;
       const std::uint32_t rows = head.rows;
-      add_view(data, std::make_shared<const HeadBlock>(std::move(*held.head)), ascending, rows, held.head_min_ns, held.head_max_ns, held.head_raw,
+      add_view(std::make_shared<const HeadBlock>(std::move(*held.head)), ascending, rows, held.head_min_ns, held.head_max_ns, held.head_raw,
                kIngesterSourceBit | source_ids.fetch_add(1, std::memory_order_relaxed));
     }
     std::stable_sort(data.blocks.begin(), data.blocks.end(), [](const auto& a, const auto& b) { return a.min_ts_ns < b.min_ts_ns; });
+    for (auto& block : unsorted) {
+      const auto slice = std::find_if(data.blocks.begin(), data.blocks.end(), [&](const auto& s) { return s.block == block; });
+      to_decode.push_back({std::move(block), result.streams.size(), static_cast<std::size_t>(slice - data.blocks.begin())});
+    }
     if (!data.blocks.empty()) result.streams.push_back(std::move(data));
   }
+  const auto decode = [&](std::size_t i) {
+    const ToDecode& job = to_decode[i];
+    result.streams[job.stream].blocks[job.slice].rows = job.block->columns()->rows;
+  };
+  if (to_decode.size() == 1) decode(0);
+  else if (!to_decode.empty()) pool.parallel_for(to_decode.size(), decode);
   return result;
 }
 

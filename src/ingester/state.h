@@ -1,6 +1,6 @@
 // What an ingester holds, and who guards it. docs/design/ingester-memory.md has the picture.
 //
-// Lock order: push gate → shard → queue. Nothing that blocks runs under a shard's lock: no encoding, no I/O, no waiting.
+// Lock order: shard → block or queue. Nothing that blocks runs under a shard's lock: no encoding, no I/O, no waiting.
 #pragma once
 
 #include <array>
@@ -178,6 +178,35 @@ struct Shard {
 };
 inline constexpr std::size_t kShards = 128;
 
+// Lets a flusher wait for the pushes that are under way right now, without ever holding up new ones (a reader-writer lock
+// would make one of the two wait for long). Two counters, flipped twice, as in sleepable RCU: McKenney, "Sleepable RCU", 2006.
+class PushGate {
+ public:
+  class Pass {
+   public:
+    explicit Pass(PushGate& gate) : count_(gate.inside_[gate.phase_.load() & 1]) { count_.fetch_add(1); }
+    ~Pass() { count_.fetch_sub(1); }
+    Pass(const Pass&) = delete;
+    Pass& operator=(const Pass&) = delete;
+
+   private:
+    std::atomic<std::uint64_t>& count_;
+  };
+  // Returns once every Pass that existed when it was called is gone.
+  void wait_for_passes() {
+    std::lock_guard lock(mutex_);
+    for (int flip = 0; flip < 2; ++flip) {
+      const unsigned old = phase_.fetch_add(1) & 1;
+      while (inside_[old].load() != 0) std::this_thread::yield();
+    }
+  }
+
+ private:
+  std::mutex mutex_;  // one waiter at a time
+  std::atomic<unsigned> phase_{0};
+  std::atomic<std::uint64_t> inside_[2] = {};
+};
+
 struct PendingFlush {
   wal::FlushRecord record;
   std::uint64_t sequence = 0;  // newest WAL segment that holds it
@@ -260,9 +289,9 @@ struct Ingester::State {
   std::atomic<std::int64_t> memory_bytes{0};
   std::atomic<bool> running{false}, stopping{false}, prepare_shutdown{false}, disk_low{false}, wal_full{false};
 
-  // Pushes hold it shared between the first append and the hand-over to the log. Whoever takes it exclusively knows
+  // Pushes hold a pass between the first append and the hand-over to the log. Whoever has waited for the passes knows
   // that the frames of everything cut before are queued already, hence in no later segment than what is logged next.
-  std::shared_mutex push_gate;
+  PushGate push_gate;
 
   std::mutex queue_mutex;                      // guards queue
   std::vector<CutChunkPtr> queue;              // cut, not durable

@@ -5,6 +5,7 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <thread>
 
 #include "skald/base/random.h"
 #include "skald/ingester/ingester.h"
@@ -28,8 +29,8 @@ class FlakyStore final : public objstore::ObjectStore {
  public:
   explicit FlakyStore(objstore::ObjectStore& base) : base_(base) {}
   Result<void> put(std::string_view key, ByteView body, const CallContext& ctx) override {
-    ++puts;
-    if (fail_at != 0 && (sticky ? puts >= fail_at : puts == fail_at)) {
+    const std::uint64_t n = ++puts;
+    if (fail_at != 0 && (sticky ? n >= fail_at : n == fail_at)) {
       fired = true;
       return Error(ErrorCode::kUnavailable, "injected");
     }
@@ -40,8 +41,8 @@ class FlakyStore final : public objstore::ObjectStore {
     return base_.list(prefix, after, ctx);
   }
   Result<void> remove(std::string_view key, const CallContext& ctx) override { return base_.remove(key, ctx); }
-  std::uint64_t puts = 0, fail_at = 0;
-  bool sticky = false, fired = false;
+  std::atomic<std::uint64_t> puts{0}, fail_at{0};
+  std::atomic<bool> sticky{false}, fired{false};
 
  private:
   objstore::ObjectStore& base_;
@@ -141,7 +142,11 @@ std::vector<std::string> read_all(Process& process, const std::string& tenant = 
   return rows;
 }
 
-std::set<std::string> as_set(const std::vector<std::string>& rows) { return {rows.begin(), rows.end()}; }
+// None of these tests pushes an entry twice, so no entry may come back twice either, whatever failed.
+std::set<std::string> as_set(const std::vector<std::string>& rows) {
+  EXPECT_EQ(std::adjacent_find(rows.begin(), rows.end()), rows.end());
+  return {rows.begin(), rows.end()};
+}
 
 void expect_rows(const model::PushBatch& batch, std::set<std::string>& expected) {
   for (const auto& stream : batch.streams)
@@ -343,7 +348,7 @@ TEST(Ingester, WhicheverPutFailsNothingIsLostAndTheNextFlushSucceeds) {
       }
       process.objects.fail_at = n;
       const auto flushed = process.ingester.flush_all(Process::context());
-      fired = process.objects.fired;
+      fired = process.objects.fired.load();
       EXPECT_EQ(flushed.ok(), !fired);
       ASSERT_EQ(as_set(read_all(process)), expected);
       fs.crash(n);
@@ -454,6 +459,82 @@ TEST(Ingester, FlushOnShutdownLeavesAnEmptyLog) {
   const auto report = process.start();
   ASSERT_TRUE(report.ok());
   EXPECT_EQ(report->entries, 0u);
+  EXPECT_EQ(as_set(read_all(process)), expected);
+}
+
+TEST(Ingester, IntervalDurabilityAcknowledgesBeforeTheSyncAndKeepsWhatWasSynced) {
+  io::MemoryFileSystem fs;
+  const auto bucket = objstore::make_memory_store();
+  auto options = test_options();
+  options.durability = Durability::kInterval;
+  std::set<std::string> expected;
+  {
+    Process process(fs, *bucket, options);
+    ASSERT_TRUE(process.start().ok());
+    const auto batch = make_batch("fake", {{kApp, {{kT0, "x"}}}});
+    ASSERT_TRUE(process.push(batch).ok());
+    expect_rows(*batch, expected);
+    process.ingester.stop();  // syncs
+    fs.crash(0);
+  }
+  Process process(fs, *bucket, options);
+  ASSERT_TRUE(process.start().ok());
+  EXPECT_EQ(as_set(read_all(process)), expected);
+}
+
+TEST(Ingester, IdleStreamsAreFlushedAndForgotten) {
+  io::MemoryFileSystem fs;
+  const auto bucket = objstore::make_memory_store();
+  FakeClock clock(kT0);
+  auto options = test_options();
+  options.flush_check_ns = kNanosPerMilli;
+  Process process(fs, *bucket, options, &clock);
+  ASSERT_TRUE(process.start().ok());
+  std::set<std::string> expected;
+  const auto batch = make_batch("fake", {{kApp, {{kT0, "x"}}}});
+  ASSERT_TRUE(process.push(batch).ok());
+  expect_rows(*batch, expected);
+  clock.advance_ns(options.chunk_idle_ns + kNanosPerMinute);
+  const std::int64_t deadline = system_clock().monotonic_ns() + 30 * kNanosPerSecond;
+  while (process.ingester.stream_count("fake") > 0 && system_clock().monotonic_ns() < deadline) {
+    clock.advance_ns(kNanosPerSecond);
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(process.ingester.stream_count("fake"), 0u);
+  EXPECT_EQ(as_set(read_all(process)), expected);
+  EXPECT_EQ(process.registry.counter_family("loki_ingester_chunks_flushed_total", "", {"reason"}).with({"idle"}).value(), 1);
+}
+
+TEST(Ingester, ALogAtItsLimitMakesLaggardsFlush) {
+  io::MemoryFileSystem fs;
+  const auto bucket = objstore::make_memory_store();
+  FakeClock clock(kT0);
+  auto options = test_options();
+  options.flush_check_ns = kNanosPerMilli;
+  options.wal_segment_bytes = 4000;
+  options.wal_bytes_max = 20'000;
+  Process process(fs, *bucket, options, &clock);
+  ASSERT_TRUE(process.start().ok());
+  SeededRandom random(4);
+  std::set<std::string> expected;
+  std::uint64_t logged = 0;
+  for (int i = 0; i < 400; ++i) {
+    const auto batch = random_batch(random);
+    const std::int64_t deadline = system_clock().monotonic_ns() + 30 * kNanosPerSecond;
+    auto outcome = process.push(batch);
+    while (!outcome.ok() && system_clock().monotonic_ns() < deadline) {  // 503: the client comes again
+      ASSERT_EQ(outcome.error().code(), ErrorCode::kUnavailable);
+      clock.advance_ns(kNanosPerMilli * 2);
+      std::this_thread::yield();
+      outcome = process.push(batch);
+    }
+    ASSERT_TRUE(outcome.ok());
+    expect_rows(*batch, expected);
+    clock.advance_ns(kNanosPerMilli);
+    logged += batch->line_bytes;
+  }
+  ASSERT_GT(logged, 2 * options.wal_bytes_max / 3);
+  EXPECT_GT(process.objects.puts, 0u);
   EXPECT_EQ(as_set(read_all(process)), expected);
 }
 
