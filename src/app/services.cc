@@ -96,6 +96,7 @@ void Services::build_server() {
   status_ = std::make_unique<api::StatusPages>(std::move(sources));
   status_->add_routes(*server_);
   api::AdminActions actions;
+  actions.auth_enabled = config_.auth_enabled;
   actions.flush_all = [this] { return ingester_->flush_all(CallContext{}); };
   actions.prepare_shutdown = [this] { return ingester_->prepare_shutdown(); };
   actions.set_prepare_shutdown = [this](bool on) { return set_prepare_shutdown(on); };

@@ -3,12 +3,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
 #include "app/directory_lock.h"
+#include "app/fsck.h"
 #include "app/health.h"
 #include "app/options.h"
 #include "app/services.h"
@@ -46,6 +51,22 @@ int run_with(std::vector<std::string> arguments) {
   std::vector<char*> argv;
   for (std::string& argument : arguments) argv.push_back(argument.data());
   return run(static_cast<int>(argv.size()), argv.data());
+}
+
+// The status of a POST, by a client as simple as can be.
+int post(std::uint16_t port, const std::string& path, const std::string& body) {
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return -1;
+  const std::string request = "POST " + path + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+  if (send(fd, request.data(), request.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(request.size())) return -2;
+  char answer[64] = {};
+  const ssize_t got = recv(fd, answer, sizeof answer - 1, MSG_WAITALL);
+  close(fd);
+  return got > 12 ? std::atoi(answer + 9) : -3;
 }
 
 TEST(Targets, EverythingInOneProcessIsWhatThisReleaseRuns) {
@@ -151,6 +172,60 @@ TEST(Tools, FsckSaysWhetherADirectoryIsWhole) {
   std::ofstream(directory.path() + "/chunks/t/index/index_1/01") << "not an index";
   EXPECT_EQ(run_tool({"fsck", directory.path()}), 1);
   EXPECT_EQ(run_tool({"inspect", directory.path() + "/chunks/t/index/index_1/01"}), 1);
+}
+
+// A day in the life: push, stop without a flush, start again, flush; fsck must find everything in order, then what is broken.
+TEST(Fsck, FindsMissingAndDamagedObjects) {
+  const Directory directory;
+  io::FileSystem& files = io::posix_file_system();
+  {
+    Services services(config_in(directory.path(), "ingester: {wal: {flush_on_shutdown: true}}\n"), [] {});
+    ASSERT_TRUE(services.start().ok());
+    ASSERT_EQ(post(services.port(), "/loki/api/v1/push", "{\"streams\":[{\"stream\":{\"app\":\"x\"},\"values\":[[\"" + std::to_string(system_clock().now_ns()) + "\",\"a line\"]]}]}"), 204);
+    services.stop();
+  }
+  FsckReport report = fsck(files, directory.path());
+  EXPECT_THAT(report.problems, ::testing::IsEmpty());
+  EXPECT_EQ(report.objects, 1u);
+  EXPECT_EQ(report.rows, 1u);
+  EXPECT_EQ(report.indexes, 1u);
+  EXPECT_EQ(report.unlisted_objects, 0u);
+
+  std::string object;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory.path() + "/chunks/fake/chunks"))
+    if (entry.is_regular_file()) object = entry.path();
+  ASSERT_FALSE(object.empty());
+  Bytes bytes = *files.read_file(object, 1 << 20);
+  bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
+  ASSERT_TRUE(io::replace_file(files, object, bytes).ok());
+  EXPECT_THAT(fsck(files, directory.path()).problems, ::testing::Not(::testing::IsEmpty()));
+  ASSERT_TRUE(files.remove(object).ok());
+  report = fsck(files, directory.path());
+  ASSERT_EQ(report.problems.size(), 1u);
+  EXPECT_THAT(report.problems[0], HasSubstr("which is not there"));
+}
+
+TEST(Services, PrepareShutdownIsRememberedOverARestartAndFlushesAtTheEnd) {
+  const Directory directory;
+  {
+    Services services(config_in(directory.path()), [] {});
+    ASSERT_TRUE(services.start().ok());
+    EXPECT_EQ(post(services.port(), "/ingester/prepare_shutdown", ""), 204);
+    EXPECT_TRUE(std::filesystem::exists(directory.path() + "/shutdown-requested.txt"));
+  }
+  EXPECT_FALSE(std::filesystem::exists(directory.path() + "/shutdown-requested.txt"));
+}
+
+TEST(Services, ShutdownByRequestAsksTheProcessToStop) {
+  const Directory directory;
+  std::atomic<int> asked{0};
+  Services services(config_in(directory.path()), [&] { ++asked; });
+  ASSERT_TRUE(services.start().ok());
+  EXPECT_EQ(post(services.port(), "/ingester/shutdown?terminate=false", ""), 204);
+  EXPECT_EQ(asked.load(), 0);
+  EXPECT_EQ(post(services.port(), "/ingester/shutdown", ""), 204);
+  EXPECT_EQ(asked.load(), 1);
+  EXPECT_EQ(post(services.port(), "/flush/tenant", ""), 204);
 }
 
 }  // namespace

@@ -11,13 +11,14 @@ namespace skald::api {
 
 // Called from pool threads.
 struct AdminActions {
+  bool auth_enabled = true;
   std::function<Result<void>()> flush_all;
   std::function<bool()> prepare_shutdown;
   std::function<Result<void>(bool on)> set_prepare_shutdown;
   std::function<void()> terminate;                            // returns at once; the process then stops as on SIGTERM
 };
 
-// /flush, /ingester/prepare_shutdown, /ingester/shutdown.
+// /flush, /flush/tenant, /ingester/prepare_shutdown, /ingester/shutdown.
 void add_admin_routes(http::Server& server, AdminActions actions);
 
 }  // namespace skald::api
