@@ -1,7 +1,10 @@
 #include "distributor/json_cursor.h"
 
 #include <algorithm>
+#include <array>
 #include <bitset>
+
+#include "skald/codec/compress.h"
 
 namespace skald::distributor {
 namespace {
@@ -16,7 +19,7 @@ int hex_digit(char c) {
 }
 
 bool hex4(std::string_view raw, std::size_t at, std::uint32_t& out) {
-  if (raw.size() - at < 4) return false;
+  if (raw.size() < at + 4) return false;
   out = 0;
   for (std::size_t i = 0; i < 4; ++i) {
     const int digit = hex_digit(raw[at + i]);
@@ -26,22 +29,85 @@ bool hex4(std::string_view raw, std::size_t at, std::uint32_t& out) {
   return true;
 }
 
-void append_rune(std::string& out, std::uint32_t rune) {
+char* put_rune(char* out, std::uint32_t rune) {
   if (rune < 0x80) {
-    out += static_cast<char>(rune);
+    *out++ = static_cast<char>(rune);
   } else if (rune < 0x800) {
-    out += static_cast<char>(0xC0 | rune >> 6);
-    out += static_cast<char>(0x80 | (rune & 0x3F));
+    *out++ = static_cast<char>(0xC0 | rune >> 6);
+    *out++ = static_cast<char>(0x80 | (rune & 0x3F));
   } else if (rune < 0x10000) {
-    out += static_cast<char>(0xE0 | rune >> 12);
-    out += static_cast<char>(0x80 | (rune >> 6 & 0x3F));
-    out += static_cast<char>(0x80 | (rune & 0x3F));
+    *out++ = static_cast<char>(0xE0 | rune >> 12);
+    *out++ = static_cast<char>(0x80 | (rune >> 6 & 0x3F));
+    *out++ = static_cast<char>(0x80 | (rune & 0x3F));
   } else {
-    out += static_cast<char>(0xF0 | rune >> 18);
-    out += static_cast<char>(0x80 | (rune >> 12 & 0x3F));
-    out += static_cast<char>(0x80 | (rune >> 6 & 0x3F));
-    out += static_cast<char>(0x80 | (rune & 0x3F));
+    *out++ = static_cast<char>(0xF0 | rune >> 18);
+    *out++ = static_cast<char>(0x80 | (rune >> 12 & 0x3F));
+    *out++ = static_cast<char>(0x80 | (rune >> 6 & 0x3F));
+    *out++ = static_cast<char>(0x80 | (rune & 0x3F));
   }
+  return out;
+}
+
+// What the letter behind a backslash stands for; 0: not a one-letter escape.
+constexpr std::array<char, 256> kEscapes = [] {
+  std::array<char, 256> table{};
+  table['"'] = '"';
+  table['\\'] = '\\';
+  table['/'] = '/';
+  table['b'] = '\b';
+  table['f'] = '\f';
+  table['n'] = '\n';
+  table['r'] = '\r';
+  table['t'] = '\t';
+  return table;
+}();
+
+// Bytes that may be written behind the end of the decoded text.
+constexpr std::size_t kWriteSlack = 16;
+
+// Writes the decoded form of `raw`, which is never longer than `raw`, and returns its end; null on a bad escape. JSON in
+// JSON has an escape every few bytes, so the copy between escapes is one unconditional 16-byte store.
+char* unescape_to(char* out, std::string_view raw) {
+  const char* from = raw.data();
+  const char* const end = from + raw.size();
+  while (from < end) {
+#ifdef __SSE2__
+    if (end - from >= 16) {
+      const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(out), bytes);
+      const int hits = _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\')));
+      const int plain = hits == 0 ? 16 : __builtin_ctz(static_cast<unsigned>(hits));
+      from += plain;
+      out += plain;
+      if (hits == 0) continue;
+    }
+#endif
+    if (*from != '\\') {
+      *out++ = *from++;
+      continue;
+    }
+    if (end - from < 2) return nullptr;
+    const char letter = from[1];
+    if (const char meant = kEscapes[static_cast<std::uint8_t>(letter)]; meant != 0) {
+      *out++ = meant;
+      from += 2;
+      continue;
+    }
+    const std::string_view rest(from, static_cast<std::size_t>(end - from));
+    std::uint32_t rune = 0, low = 0;
+    if (letter != 'u' || !hex4(rest, 2, rune)) return nullptr;
+    from += 6;
+    if (rune >= 0xD800 && rune < 0xE000) {
+      if (rune < 0xDC00 && rest.substr(6, 2) == "\\u" && hex4(rest, 8, low) && low >= 0xDC00 && low < 0xE000) {
+        from += 6;
+        rune = 0x10000 + ((rune - 0xD800) << 10) + (low - 0xDC00);
+      } else {
+        rune = 0xFFFD;
+      }
+    }
+    out = put_rune(out, rune);
+  }
+  return out;
 }
 
 }  // namespace
@@ -67,45 +133,11 @@ Error reader_error_after(JsonCursor cursor, const std::string& what) {
 }
 
 bool append_unescaped(std::string& out, std::string_view raw) {
-  std::size_t at = 0;
-  while (at < raw.size()) {
-    const void* const hit = std::memchr(raw.data() + at, '\\', raw.size() - at);
-    const std::size_t plain =
-        hit == nullptr ? raw.size() : static_cast<std::size_t>(static_cast<const char*>(hit) - raw.data());
-    out.append(raw.data() + at, plain - at);
-    at = plain;
-    if (at == raw.size()) return true;
-    if (at + 1 == raw.size()) return false;
-    const char c = raw[at + 1];
-    at += 2;
-    switch (c) {
-      case '"': out += '"'; break;
-      case '\\': out += '\\'; break;
-      case '/': out += '/'; break;
-      case 'b': out += '\b'; break;
-      case 'f': out += '\f'; break;
-      case 'n': out += '\n'; break;
-      case 'r': out += '\r'; break;
-      case 't': out += '\t'; break;
-      case 'u': {
-        std::uint32_t rune = 0;
-        if (!hex4(raw, at, rune)) return false;
-        at += 4;
-        if (rune >= 0xD800 && rune < 0xE000) {
-          std::uint32_t low = 0;
-          if (rune < 0xDC00 && raw.substr(at, 2) == "\\u" && hex4(raw, at + 2, low) && low >= 0xDC00 && low < 0xE000) {
-            at += 6;
-            rune = 0x10000 + ((rune - 0xD800) << 10) + (low - 0xDC00);
-          } else {
-            rune = 0xFFFD;
-          }
-        }
-        append_rune(out, rune);
-        break;
-      }
-      default: return false;
-    }
-  }
+  const std::size_t before = out.size();
+  out.resize(before + raw.size() + kWriteSlack);
+  const char* const end = unescape_to(out.data() + before, raw);
+  if (end == nullptr) return false;
+  out.resize(static_cast<std::size_t>(end - out.data()));
   return true;
 }
 
@@ -114,13 +146,12 @@ bool UnescapeArena::text(const RawString& raw, std::string_view& out) {
     out = raw.text;
     return true;
   }
-  if (arena_ == nullptr) {
-    arena_ = &owned_.emplace_back();
-    arena_->reserve(bytes_max_);
-  }
-  const std::size_t begin = arena_->size();
-  if (!append_unescaped(*arena_, raw.text)) return false;
-  out = std::string_view(*arena_).substr(begin);
+  if (next_ == nullptr) next_ = owned_.emplace_back(codec::make_buffer(bytes_max_ + kWriteSlack)).data();
+  const char* const begin = next_;
+  char* const end = unescape_to(next_, raw.text);
+  if (end == nullptr) return false;
+  next_ = end;
+  out = std::string_view(begin, static_cast<std::size_t>(end - begin));
   return true;
 }
 
