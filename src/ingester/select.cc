@@ -30,11 +30,18 @@ struct ToDecode {
 // f(stream), under the shard's lock, for each stream of the tenant that matches and holds anything.
 template <class F>
 void Ingester::State::for_each_match(const rpc::SelectRequest& request, Tenant& tenant, F f) {
+  std::uint64_t bits = signature_bits("", tenant.name);
+  for (const auto& matcher : request.matchers) {
+    if (matcher.type() == model::MatchType::kEqual && !matcher.value().empty()) bits |= signature_bits(matcher.name(), matcher.value());
+    if (matcher.type() == model::MatchType::kRegex && matcher.literals().size() == 1 && !matcher.literals()[0].empty())
+      bits |= signature_bits(matcher.name(), matcher.literals()[0]);
+  }
   for (Shard& shard : shards) {
     std::lock_guard lock(shard.mutex);
-    shard.streams.for_each([&](Stream& stream) {
+    const auto visit = [&](Stream& stream) {
       if (stream.tenant == &tenant && stream.has_data() && model::matches_all(request.matchers, stream.labels->labels)) f(stream);
-    });
+    };
+    shard.streams.for_each(visit, bits);
   }
 }
 

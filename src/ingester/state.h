@@ -135,15 +135,20 @@ struct Stream {
 };
 static_assert(sizeof(Stream) <= 144, "the budget per open stream is ~1 KiB, text and labels included");
 
+// Two of 64 bits for one fact about a stream (its tenant, or a label with its value); a stream's signature has the bits
+// of all its facts. A selector's equality matchers leave out most streams by it.
+std::uint64_t signature_bits(std::string_view name, std::string_view value);
+
 // Streams by hash of tenant and labels: open addressing, linear probing.
 class StreamTable {
  public:
   Stream* find(std::uint64_t hash, const Tenant* tenant, const model::InternedLabels& labels) const;
-  void insert(std::uint64_t hash, std::unique_ptr<Stream> stream);
+  void insert(std::uint64_t hash, std::uint64_t signature, std::unique_ptr<Stream> stream);
+  // Streams whose signature has all of these bits; passing over the others touches neither record nor labels.
   template <class F>  // void(Stream&)
-  void for_each(F f) const {
+  void for_each(F f, std::uint64_t signature_bits = 0) const {
     for (const auto& slot : slots_)
-      if (slot.stream) f(*slot.stream);
+      if (slot.stream && (slot.signature & signature_bits) == signature_bits) f(*slot.stream);
   }
   template <class F>  // bool(Stream&): whether to remove it
   void remove_if(F f);
@@ -152,6 +157,7 @@ class StreamTable {
  private:
   struct Slot {
     std::uint64_t hash = 0;
+    std::uint64_t signature = 0;
     std::unique_ptr<Stream> stream;
   };
   void rehash(std::size_t slots);

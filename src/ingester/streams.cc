@@ -15,12 +15,17 @@ Stream* StreamTable::find(std::uint64_t hash, const Tenant* tenant, const model:
   return nullptr;
 }
 
-void StreamTable::insert(std::uint64_t hash, std::unique_ptr<Stream> stream) {
+std::uint64_t signature_bits(std::string_view name, std::string_view value) {
+  const std::uint64_t hash = codec::xxh3_64_seeded(value, codec::xxh3_64(name));
+  return 1ULL << (hash & 63) | 1ULL << (hash >> 6 & 63);
+}
+
+void StreamTable::insert(std::uint64_t hash, std::uint64_t signature, std::unique_ptr<Stream> stream) {
   if ((size_ + 1) * 4 > slots_.size() * 3) rehash(slots_.empty() ? 8 : slots_.size() * 2);
   const std::size_t mask = slots_.size() - 1;
   std::size_t i = hash & mask;
   while (slots_[i].stream) i = (i + 1) & mask;
-  slots_[i] = {hash, std::move(stream)};
+  slots_[i] = {hash, signature, std::move(stream)};
   ++size_;
 }
 
@@ -67,7 +72,9 @@ Stream& Ingester::State::create_stream(Shard& shard, std::uint64_t hash, Tenant&
   created.labels = labels;
   created.tenant = &tenant;
   created.id = stream_ids.fetch_add(1, std::memory_order_relaxed);
-  shard.streams.insert(hash, std::move(stream));
+  std::uint64_t signature = signature_bits("", tenant.name);  // no label has the empty name
+  for (const auto& pair : labels->labels.pairs()) signature |= signature_bits(pair.name, pair.value);
+  shard.streams.insert(hash, signature, std::move(stream));
   tenant.streams.fetch_add(1, std::memory_order_relaxed);
   tenant.memory_streams->add(1);
   tenant.streams_created->add(1);
