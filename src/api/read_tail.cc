@@ -74,7 +74,7 @@ Result<TailParams> parse_tail_params(const http::Params& form, std::int64_t now_
 
 TailSession::TailSession(std::shared_ptr<http::WebSocket> socket, std::shared_ptr<TailInbox> inbox, const logql::LogSelector& selector,
                          std::shared_ptr<const engine::Pipeline> pipeline, std::int64_t delay_ns, bool categorize, const Clock& clock)
-    : socket_(std::move(socket)), inbox_(std::move(inbox)), has_stages_(!selector.stages.empty()), pipeline_(std::move(pipeline)), runner_(pipeline_->make_runner()),
+    : socket_(socket), inbox_(std::move(inbox)), has_stages_(!selector.stages.empty()), pipeline_(std::move(pipeline)), runner_(pipeline_->make_runner()),
       delay_ns_(delay_ns), categorize_(categorize), clock_(clock), started_ns_(clock.monotonic_ns()) {}
 
 void TailSession::hold(std::shared_ptr<void> subscription, std::shared_ptr<void> slot) {
@@ -153,7 +153,7 @@ void TailSession::send(std::string streams, std::vector<Dropped> dropped) {
   }
   if (categorize_) frame += ",\"encodingFlags\":[\"categorize-labels\"]";
   frame += '}';
-  socket_->send_text(std::move(frame));
+  if (const auto socket = socket_.lock()) socket->send_text(std::move(frame));
 }
 
 void TailSession::send_history(const engine::LogResult& history) {
@@ -207,11 +207,14 @@ void TailSession::append_live(std::string& out, std::vector<Waiting>& batch, boo
 }
 
 bool TailSession::pump() {
-  if (socket_->closed()) return false;
   const std::int64_t now_ns = clock_.monotonic_ns();
-  if (now_ns - started_ns_ > kTailDurationMaxNs) {
-    finish(kCloseInternalError, "reached tail max duration limit");
-    return false;
+  {
+    const auto socket = socket_.lock();
+    if (!socket || socket->closed()) return false;
+    if (now_ns - started_ns_ > kTailDurationMaxNs) {
+      socket->close(kCloseInternalError, "reached tail max duration limit");
+      return false;
+    }
   }
   std::vector<Waiting> batch;
   std::vector<Dropped> dropped;
@@ -222,8 +225,6 @@ bool TailSession::pump() {
   send(std::move(streams), std::move(dropped));
   return true;
 }
-
-void TailSession::finish(int code, const std::string& reason) { socket_->close(code, reason); }
 
 TailPump::~TailPump() {
   {

@@ -63,7 +63,6 @@ class TailSession {
   void send_history(const engine::LogResult& history);
   // Sends what is due. False: the session is over.
   bool pump();
-  void finish(int code, const std::string& reason);
   void hold(std::shared_ptr<void> subscription, std::shared_ptr<void> slot);
   bool idle() const { return inbox_->empty(); }
 
@@ -75,7 +74,7 @@ class TailSession {
   std::uint64_t entry_key(const engine::ResultLabels& labels, std::int64_t timestamp_ns, std::string_view line) const;
   void send(std::string streams, std::vector<Dropped> dropped);
 
-  const std::shared_ptr<http::WebSocket> socket_;
+  const std::weak_ptr<http::WebSocket> socket_;   // the server owns connections and may end before the pump does
   const std::shared_ptr<TailInbox> inbox_;
   const bool has_stages_;
   const std::shared_ptr<const engine::Pipeline> pipeline_;
