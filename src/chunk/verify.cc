@@ -155,6 +155,7 @@ const char* encoding_text(std::uint8_t encoding) {
     case kEncUuid: return "uuid";
     case kEncStrings: return "strings";
     case kEncRuns: return "runs";
+    case kEncSpliced: return "spliced";
     default: return "unknown encoding";
   }
 }
