@@ -129,6 +129,8 @@ constexpr Key kKeys[] = {
     {"ruler.remote_write.client", Kind::kAny, ""},
     {"ruler_storage.backend", Kind::kString, "filesystem"},
     {"ruler_storage.local.directory", Kind::kString, ""},
+    {"ruler.evaluation.query_frontend.tls_enabled", Kind::kBool, "false"},
+    {"ruler.remote_write.config", Kind::kAny, ""},
 };
 
 }  // namespace

@@ -100,6 +100,13 @@ constexpr Key kKeys[] = {
     {"query_range.required_query_response_format", Kind::kAny, ""},
     {"frontend_worker.parallelism", Kind::kAny, ""},
     {"frontend_worker.match_max_concurrent", Kind::kAny, ""},
+    {"frontend.address", Kind::kAny, ""},
+    {"frontend.port", Kind::kAny, ""},
+    {"frontend.experimental_apis_enabled", Kind::kAny, ""},
+    {"querier.engine.enable_multi_variant_queries", Kind::kAny, ""},
+    {"querier.dataobj_storage_enabled", Kind::kAny, ""},
+    {"querier.dataobj_storage_start", Kind::kAny, ""},
+    {"querier.dataobj_storage_lag", Kind::kAny, ""},
 };
 
 }  // namespace

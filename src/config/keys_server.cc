@@ -209,6 +209,10 @@ constexpr Key kKeys[] = {
     {"common.storage.object_store.filesystem.dir", Kind::kString, "", SKALD_MEMBER(common.object_store_dir)},
     {"common.compactor_grpc_client", Kind::kAny, ""},
     {"common.scratch_path", Kind::kAny, ""},
+    {"memberlist.tls_cipher_suites", Kind::kString, ""},
+    {"memberlist.tls_min_version", Kind::kString, ""},
+    {"tracing.profiling_enabled", Kind::kAny, ""},
+    {"overrides_exporter", Kind::kAny, ""},
 };
 
 }  // namespace

@@ -130,6 +130,7 @@ constexpr Key kKeys[] = {
     {"pattern_ingester.tee_config", Kind::kAny, ""},
     {"pattern_ingester.metric_aggregation", Kind::kAny, ""},
     {"pattern_ingester.pattern_persistence", Kind::kAny, ""},
+    {"ingester.wal.recover", Kind::kAny, ""},
 };
 
 }  // namespace

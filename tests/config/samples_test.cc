@@ -143,6 +143,37 @@ TEST(Documentation, NamesEveryKeyWithAnEffect) {
   }
 }
 
+// Keys that files of older releases still carry.
+TEST(Samples, AFileOfAnOlderReleaseLoads) {
+  const Result<Loaded> loaded = load_text(R"(
+http_prefix:
+ingester:
+  lifecycler: {address: 127.0.0.1, join_after: 10s, observe_period: 5s, final_sleep: 0s, ring: {replication_factor: 1, kvstore: {store: inmemory}}}
+  chunk_idle_period: 5m
+  chunk_retain_period: 30s
+  chunk_target_size: 1.572864e+06
+  max_transfer_retries: 0
+  wal: {enabled: true, dir: /loki/wal, recover: true, checkpoint_duration: 5m, replay_memory_ceiling: 4GB}
+schema_config:
+  configs: [{from: 2023-01-01, store: tsdb, object_store: filesystem, schema: v12, row_shards: 16, chunks: {prefix: c_, period: 24h}, index: {prefix: index_, period: 24h}}]
+storage_config:
+  boltdb_shipper: {shared_store: filesystem, active_index_directory: /loki/index, cache_location: /loki/cache}
+  filesystem: {directory: /loki/chunks}
+compactor: {working_directory: /loki/compactor, shared_store: filesystem, retention_enabled: true}
+limits_config: {enforce_metric_name: false, allow_structured_metadata: false, reject_old_samples: true, reject_old_samples_max_age: 168h}
+chunk_store_config: {max_look_back_period: 336h}
+table_manager: {retention_deletes_enabled: true, retention_period: 336h}
+query_range: {split_queries_by_interval: 15m, results_cache: {cache: {enable_fifocache: true, fifocache: {max_size_items: 1024, validity: 24h}, async_cache_write_back_concurrency: 16}}}
+frontend: {address: 127.0.0.1, experimental_apis_enabled: true}
+frontend_worker: {parallelism: 4, match_max_concurrent: true}
+)", "old.yaml");
+  ASSERT_TRUE(loaded.ok()) << loaded.error().message();
+  EXPECT_EQ(loaded->config.compactor.delete_request_store, "filesystem");
+  EXPECT_EQ(loaded->config.limits.max_query_lookback, 336 * kNanosPerHour);
+  EXPECT_EQ(loaded->config.limits.split_queries_by_interval, 15 * kNanosPerMinute);
+  EXPECT_EQ(loaded->config.ingester.wal_dir, "/loki/wal");
+}
+
 // What a chart generates: empty strings, blocks without effect, memberlist.
 TEST(Samples, AGeneratedFileWithManyForeignKeysLoads) {
   const Result<Loaded> loaded = load_text(R"(
