@@ -20,15 +20,18 @@ bool is_negative(LineFilterOp op) {
   return op == LineFilterOp::kNotContains || op == LineFilterOp::kNotRegex || op == LineFilterOp::kNotPattern;
 }
 
-// Every literal must follow something, captures take at least one byte, the whole line is covered; leftmost, no way back.
+// Literals are found leftmost, one after the other, without a way back; a capture takes at least one byte, and what
+// follows the last literal must be a capture's. A literal alone is the whole line. In front of a leading literal anything
+// may stand: observed with `|> "GET <_>" or "POST <_>"`, which keeps `msg="POST /x"`.
 bool pattern_covers(const logql::PatternExpression& parts, std::string_view line) {
   if (parts.empty()) return line.empty();
+  if (parts.size() == 1 && !parts[0].capture) return line == parts[0].text;
   std::size_t at = 0;
   for (std::size_t i = 0; i < parts.size(); ++i) {
     if (parts[i].capture) continue;
     const std::size_t found = line.find(parts[i].text, at);
     if (found == std::string_view::npos) return false;
-    if (i == 0 ? found != 0 : found == at) return false;
+    if (i != 0 && found == at) return false;
     at = found + parts[i].text.size();
   }
   return parts.back().capture == (at != line.size());

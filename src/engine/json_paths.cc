@@ -214,7 +214,7 @@ class UnpackRunner final : public StageRunner {
       }
       if (!packed_) continue;   // labels come with an entry only
       for (const auto& [name, value] : members_) {
-        if (labels_.needs(name)) labels_.set_parsed(labels_.slot(name), row, value);
+        if (labels_.needs(name)) labels_.overwrite_parsed(labels_.slot(name), row, value);   // the last one wins
       }
       batch.set_line(row, entry_);
     }

@@ -102,7 +102,9 @@ bool stream_may_pass(const FilterNode& node, const model::Labels& labels) {
   switch (node.kind) {
     case Kind::kAnd: return stream_may_pass(*node.left, labels) && stream_may_pass(*node.right, labels);
     case Kind::kOr: return stream_may_pass(*node.left, labels) || stream_may_pass(*node.right, labels);
-    case Kind::kString: return !labels.has(node.label) || node.matcher->matches(labels.get(node.label));
+    case Kind::kString:
+      if (node.matcher->value().empty() && node.matcher->type() == model::MatchType::kRegex) return true;
+      return !labels.has(node.label) || node.matcher->matches(labels.get(node.label));
     default: return true;   // conversion errors keep rows
   }
 }
@@ -137,6 +139,8 @@ void FilterRunner::apply_or(Batch& batch, RowList& rows) {
 
 void FilterRunner::apply_string(Batch& batch, RowList& rows) {
   const model::Matcher& matcher = *node_.matcher;
+  if (matcher.value().empty() && matcher.type() == model::MatchType::kRegex) return;   // an empty regex holds for any value
+  if (matcher.value().empty() && matcher.type() == model::MatchType::kNotRegex) return rows.clear();
   if (node_.label == kErrorLabel) {
     std::erase_if(rows, [&](std::uint32_t row) { return !matcher.matches(row_error_text(batch.error(row))); });
     return;
@@ -168,12 +172,14 @@ void FilterRunner::apply_string(Batch& batch, RowList& rows) {
 void FilterRunner::apply_converted(Batch& batch, RowList& rows) {
   std::string error;
   std::erase_if(rows, [&](std::uint32_t row) {
-    if (batch.error(row) != RowError::kNone) return false;   // the first error is kept
     std::string_view value;
     if (!labels_.get(*slot_, row, value)) return true;
     error.clear();
     const bool pass = decide(node_, value, error);
-    if (!error.empty()) batch.set_error(row, RowError::kLabelFilter, batch.arena.copy(error));
+    // A row that failed before is judged like any other, but its first error stays.
+    if (!error.empty() && batch.error(row) == RowError::kNone) {
+      batch.set_error(row, RowError::kLabelFilter, batch.arena.copy(error));
+    }
     return !pass;
   });
 }

@@ -107,6 +107,10 @@ class LogfmtRunner final : public StageRunner {
       for (std::uint32_t i = 0; i < config_.keys.size(); ++i) {
         if (config_.keys[i] == name) made->targets.push_back(i);
       }
+      // A key that no expression names, but that is itself the name of a target, fills it too.
+      for (std::uint32_t i = 0; i < config_.targets.size() && made->targets.empty(); ++i) {
+        if (config_.targets[i] == name) made->targets.push_back(i);
+      }
       if (config_.targets.empty() && labels_.needs(name)) made->slot = &labels_.slot(name);
     }
     Key& at = *made;

@@ -149,27 +149,29 @@ class DecolorizeStage final : public CompiledStage {
   StageTraits traits_;
 };
 
-// Length of the escape sequence at `text` (which starts with ESC); 0: none. CSI (ESC [ … final), OSC (ESC ] … BEL) and
-// two-character sequences.
+// Terminal sequences as Loki recognises them: ESC or CSI, openers, then either short text up to BEL or up to four digits
+// a parameter and a final character.
+const re2::RE2& escape_sequence() {
+  static const re2::RE2 regex(
+      R"([\x1b\x{9b}][\[\]()#;?]*(?:(?:(?:[a-zA-Z\d]*(?:;[a-zA-Z\d]*)*)?\x07)|(?:(?:\d{1,4}(?:;\d{0,4})*)?[\dA-PRZcf-ntqry=><~])))");
+  return regex;
+}
+
+// Length of the sequence at the start of `text`; 0: none.
 std::size_t escape_length(std::string_view text) {
-  if (text.size() < 2) return 0;
-  std::size_t i = 1;
-  if (text[1] == ']') {
-    const std::size_t bell = text.find('\a', 2);
-    return bell == std::string_view::npos ? 0 : bell + 1;
-  }
-  while (i < text.size() && std::strchr("[()#;?", text[i]) != nullptr && text[i] != '\0') ++i;
-  while (i < text.size() && ((text[i] >= '0' && text[i] <= '9') || text[i] == ';' || text[i] == ':')) ++i;
-  if (i >= text.size()) return 0;
-  const char final = text[i];
-  const bool ends = (final >= '@' && final <= '~') || (i > 1 && (final == '<' || final == '=' || final == '>'));
-  return ends ? i + 1 : 0;
+  re2::StringPiece found;
+  if (!escape_sequence().Match(re2::StringPiece(text.data(), text.size()), 0, text.size(), re2::RE2::ANCHOR_START, &found, 1)) return 0;
+  return found.size();
+}
+
+std::size_t find_escape(std::string_view line, std::size_t from) {
+  return std::min(line.find('\x1b', from), line.find("\xC2\x9B", from));
 }
 
 }  // namespace
 
 std::string_view decolorize(std::string_view line, Arena& arena) {
-  std::size_t escape = line.find('\x1b');
+  std::size_t escape = find_escape(line, 0);
   if (escape == std::string_view::npos) return line;
   char* const begin = arena.allocate(line.size());
   char* out = begin;
@@ -180,7 +182,7 @@ std::string_view decolorize(std::string_view line, Arena& arena) {
     std::memcpy(out, line.data() + from, keep_to - from);
     out += keep_to - from;
     from = length == 0 ? keep_to : escape + length;
-    escape = line.find('\x1b', from);
+    escape = find_escape(line, from);
   }
   std::memcpy(out, line.data() + from, line.size() - from);
   out += line.size() - from;

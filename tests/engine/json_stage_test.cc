@@ -162,6 +162,9 @@ TEST_F(JsonStage, Unpack) {
   EXPECT_EQ(out[3].parsed, LabelMap());
   EXPECT_EQ(out[4].parsed, json_error("Value is array, but can't find closing ']' symbol"));
   EXPECT_EQ(out[5].parsed, (LabelMap{{"bad_key", "v"}, {"_1x", "y"}}));
+  out = run("| unpack", {R"({"dup":"one","dup":"two","_entry":"first","_entry":"second"})"});
+  EXPECT_EQ(out[0].line, "second");
+  EXPECT_EQ(out[0].parsed, (LabelMap{{"dup", "two"}}));
   EXPECT_EQ(lines("| unpack |= \"odd\"", {R"({"k":"odd","_entry":"even"})", R"({"_entry":"odd"})"}), (std::vector<std::string>{"odd"}));
 }
 

@@ -15,6 +15,8 @@ TEST_F(LabelStages, StringFilters) {
   EXPECT_EQ(lines("| logfmt | c=~\"x\" or a=\"2\"", rows), (Kept{"a=1 c=x", "a=2"}));
   EXPECT_EQ(lines("| logfmt | a=~\"1\" and c=\"x\"", rows), (Kept{"a=1 c=x"}));
   EXPECT_EQ(lines("| logfmt | (a=\"1\" or a=\"2\") and c=\"\"", rows), (Kept{"a=2"}));
+  EXPECT_EQ(lines("| logfmt | a=~\"\"", rows).size(), 3U) << "an empty regex holds for any value";
+  EXPECT_EQ(lines("| logfmt | a!~\"\"", rows), Kept());
   EXPECT_EQ(lines("| logfmt | a!~\"1.*\"", rows), (Kept{"a=2", "b=3 c=y"}));
 }
 
@@ -41,6 +43,8 @@ TEST_F(LabelStages, NumbersDurationsBytes) {
   EXPECT_EQ(out[1].labels["__error__"], "LabelFilterErr");
   EXPECT_EQ(out[1].labels["__error_details__"], "strconv.ParseFloat: parsing \"abc\": invalid syntax") << "the first error is kept";
   EXPECT_EQ(run("| logfmt | d>1s", rows)[1].labels["__error_details__"], "time: unknown unit \"d\" in duration \"1d\"");
+  EXPECT_EQ(lines("| logfmt | n>3 and o=1", rows), Kept()) << "a row with an error is judged like any other";
+  EXPECT_EQ(lines("| json | n>3", {"no json"}), Kept()) << "missing drops, error or not";
   EXPECT_EQ(lines("| logfmt | n>100 or n=~\".*c\"", rows), (Kept{"n=abc d=1d b=xx"}));
 }
 

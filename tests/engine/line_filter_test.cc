@@ -65,6 +65,7 @@ TEST_F(LineFilters, Patterns) {
   EXPECT_EQ(lines("|> \"<_>foo\"", rows), (Kept{"x foo"}));
   EXPECT_EQ(lines("!> \"<_> <_>\"", rows), (Kept{"", "a||c|", "a|b|c|"}));
   EXPECT_EQ(lines("|> \"GET <_>\" or \"x <_>\"", rows), (Kept{"GET /metrics (404)", "x foo"}));
+  EXPECT_EQ(lines("|> \"GET <_>\" or \"POST <_>\"", {"msg=\"POST /x\"", "POST "}), (Kept{"msg=\"POST /x\""})) << "as observed";
 }
 
 TEST_F(LineFilters, Ip) {
@@ -80,6 +81,7 @@ TEST_F(LineFilters, RunBeforeTheStagesOfTheirSegment) {
   const std::vector<Row> rows = {"\x1b[31mERROR\x1b[0m failed"};
   EXPECT_EQ(lines("| decolorize |= \"ERROR failed\"", rows), Kept()) << "looks at the coloured line";
   EXPECT_EQ(lines("| decolorize", rows), (Kept{"ERROR failed"}));
+  EXPECT_EQ(lines("| decolorize", {"\x1b]0;a title\x07z", "\x1b]0;title\x07y", "b\x1b[ e \x1b[99999z", "\xC2\x9B" "1mx", "plain"}), (Kept{";a title\x07z", "y", "b\x1b[ e z", "x", "plain"}));
   EXPECT_EQ(lines("| decolorize | app=\"web\" |= \"ERROR failed\"", rows), (Kept{"ERROR failed"})) << "a label filter ends the segment";
   EXPECT_EQ(lines("| json |= \"b\"", {R"({"a":1})", R"({"b":1})"}), (Kept{R"({"b":1})"}));
 }

@@ -49,6 +49,7 @@ TEST_F(LogfmtStage, StrictStops) {
 TEST_F(LogfmtStage, Expressions) {
   EXPECT_EQ(parse("| logfmt first=\"a\", b", "a=1 b=2 c=3"), (LabelMap{{"first", "1"}, {"b", "2"}}));
   EXPECT_EQ(parse("| logfmt v=\"dup\"", "dup=first dup=second dup=third"), (LabelMap{{"v", "third"}}));
+  EXPECT_EQ(parse("| logfmt v=\"A\", x=\"aA\"", "x=1 A=2"), (LabelMap{{"v", "2"}, {"x", "1"}})) << "a target's own name fills it";
   EXPECT_EQ(parse("| logfmt v=\"f\", w=\"none\"", "a=1 f"), (LabelMap{{"v", ""}, {"w", ""}}));
   EXPECT_EQ(parse("| logfmt app=\"app\"", "app=collides"), (LabelMap{{"app_extracted", "collides"}}));
   EXPECT_EQ(parse("| logfmt app=\"app\"", "x=1"), LabelMap());
