@@ -263,7 +263,8 @@ void Ingester::State::check_disk() {
   if (!wal) return;
   const auto space = fs.disk_space(options.wal_directory);
   if (!space.ok() || space->total_bytes == 0) return;
-  const std::uint64_t reserve = std::max(space->total_bytes / 20, kDiskReserveBytesMin);
+  // 5 %, at least 256 MiB, but never more than a quarter of a small disk.
+  const std::uint64_t reserve = std::max(space->total_bytes / 20, std::min(kDiskReserveBytesMin, space->total_bytes / 4));
   const bool low = space->free_bytes < reserve;
   if (low != disk_low.exchange(low, std::memory_order_relaxed)) {
     if (low)

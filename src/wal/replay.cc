@@ -105,6 +105,7 @@ class Replayer {
         damaged(segment, 1, "damaged up to the end of the segment");
       }
     }
+    if (newest && found.valid_end == bytes.size()) (void)fs_.truncate(segment.path, bytes.size());  // gives back what a dead process preallocated
     segment.frames = std::move(found.frames);
     for (const FrameRef& frame : segment.frames) {
       ++report_.frames;

@@ -130,8 +130,7 @@ void Writer::State::run() {
     queued_bytes -= done_bytes;
   }
   lock.unlock();
-  if (dirty) (void)sync_file();
-  file.reset();
+  if (file) (void)seal_segment();
 }
 
 void Writer::State::process(std::vector<Request>& batch) {
@@ -250,7 +249,8 @@ Result<void> Writer::State::open_segment() {
   const auto begin = [&]() -> Result<std::unique_ptr<io::WritableFile>> {
     SKALD_TRY_VOID(fs.make_directories(options.directory));
     SKALD_TRY(auto fresh, fs.create(path));
-    fresh->preallocate(options.segment_bytes);
+    // Not more than an eighth of what is free: on a small disk the reservation itself must not fill it.
+    if (const auto space = fs.disk_space(options.directory); space.ok()) fresh->preallocate(std::min(options.segment_bytes, space->free_bytes / 8));
     SKALD_TRY_VOID(fresh->append(header));
     SKALD_TRY_VOID(fresh->sync());
     SKALD_TRY_VOID(fs.sync_directory(options.directory));

@@ -442,6 +442,34 @@ TEST(Ingester, BackpressureOfDiskMemoryAndStop) {
   EXPECT_EQ(read_all(process).size(), 1u);
 }
 
+TEST(Ingester, BelowTheDiskReservePushesWaitAndGoOnByThemselves) {
+  io::MemoryFileSystem fs;
+  const auto bucket = objstore::make_memory_store();
+  auto options = test_options();
+  options.flush_check_ns = kNanosPerMilli;
+  Process process(fs, *bucket, options);
+  fs.set_capacity(100 << 20);
+  ASSERT_TRUE(process.start().ok());
+  ASSERT_TRUE(process.push(make_batch("fake", {{kApp, {{kT0, "x"}}}})).ok());
+  ASSERT_TRUE(fs.make_directories("/other").ok());
+  auto hog = fs.create("/other/hog").value();
+  ASSERT_TRUE(hog->append(std::string(80 << 20, 'h')).ok());
+  const auto push_until = [&](bool wanted) {
+    const std::int64_t deadline = system_clock().monotonic_ns() + 30 * kNanosPerSecond;
+    std::int64_t ts = kT0;
+    while (system_clock().monotonic_ns() < deadline) {
+      const auto outcome = process.push(make_batch("fake", {{kApp, {{++ts, "y"}}}}));
+      if (outcome.ok() == wanted) return wanted ? ErrorCode::kInternal : outcome.error().code();
+      std::this_thread::yield();
+    }
+    return ErrorCode::kDeadlineExceeded;
+  };
+  EXPECT_EQ(push_until(false), ErrorCode::kUnavailable);
+  EXPECT_EQ(read_all(process).empty(), false);  // queries go on
+  ASSERT_TRUE(fs.remove("/other/hog").ok());
+  EXPECT_EQ(push_until(true), ErrorCode::kInternal);
+}
+
 TEST(Ingester, FlushOnShutdownLeavesAnEmptyLog) {
   io::MemoryFileSystem fs;
   const auto bucket = objstore::make_memory_store();
