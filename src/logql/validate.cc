@@ -8,6 +8,7 @@
 #include "skald/logql/json_path.h"
 #include "skald/logql/pattern.h"
 #include "skald/logql/regex.h"
+#include "skald/logql/template.h"
 
 namespace skald::logql {
 namespace {
@@ -59,12 +60,23 @@ Result<void> check_filter(const LabelFilter& filter) {
 }
 Result<void> check(const LabelFilterStage& stage) { return check_filter(*stage.filter); }
 
+Result<void> check(const LineFormatStage& stage) {
+  if (auto parsed = Template::parse(stage.text); !parsed.ok())
+    return cause("invalid line template: " + parsed.error().message());
+  return {};
+}
+
 Result<void> check(const LabelFormatStage& stage) {
   std::set<std::string_view> names;
   for (const LabelFormat& format : stage.formats) {
     if (format.name == "__error__") return cause("__error__ cannot be formatted");
     if (!names.insert(format.name).second)
       return cause("multiple label name '" + format.name + "' not allowed in a single format operation");
+  }
+  for (const LabelFormat& format : stage.formats) {
+    if (format.rename) continue;
+    if (auto parsed = Template::parse(format.value, "label"); !parsed.ok())
+      return cause("invalid template for label '" + format.name + "': " + parsed.error().message());
   }
   return {};
 }
@@ -76,7 +88,7 @@ Result<void> check(const UnpackStage&) { return {}; }
 Result<void> check(const DecolorizeStage&) { return {}; }
 Result<void> check(const DropStage&) { return {}; }
 Result<void> check(const KeepStage&) { return {}; }
-Result<void> check(const LineFormatStage&) { return {}; }
+
 
 Error in_stage(const std::string& text, const Error& error) {
   return unplaced("stage '" + text + "' : " + error.message());

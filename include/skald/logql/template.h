@@ -27,21 +27,24 @@ class TemplateInput {
 // Immutable and thread-safe after parse().
 class Template {
  public:
-  // kInvalidArgument: text of the template error, as Loki reports it after "template: …".
-  static Result<Template> parse(std::string_view text);
+  // `name` appears in messages: "line" for line_format, "label" for label_format.
+  // kInvalidArgument: the template error as Loki words it, `template: line:1: unclosed action`.
+  static Result<Template> parse(std::string_view text, std::string_view name = "line");
   ~Template();
   Template(Template&&) noexcept;
   Template& operator=(Template&&) noexcept;
 
-  // Appends to `out`. On a runtime error `out` is restored and the error's text returned.
+  // Appends to `out`. On a runtime error `out` is restored and the error's text returned (__error_details__ of
+  // TemplateFormatErr): `template: line:1:3: executing "line" at <div 1 0>: error calling div: …`.
   Result<void> execute(const TemplateInput& input, std::string& out) const;
 
   // Labels the template may read; `uses_all_labels` when that cannot be known.
   const std::vector<std::string>& labels_read() const;
   bool uses_all_labels() const;
 
+  struct Program;  // inside the module only
+
  private:
-  struct Program;
   explicit Template(std::unique_ptr<const Program> program);
   std::unique_ptr<const Program> program_;
 };
