@@ -1,7 +1,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <mutex>
+#include <atomic>
+#include <thread>
 
 #include "chunk/content_id.h"
 #include "chunk/rows.h"
@@ -237,6 +238,28 @@ TEST(Chunk, SharesOneDecodingWhileItIsHeld) {
   const auto first = reader->block(0)->load(kAllColumns, {}).value();
   const auto second = reader->block(0)->load(kLines, {}).value();
   EXPECT_EQ(first.get(), second.get());
+}
+
+TEST(Chunk, ServesManyThreadsFromOneReader) {
+  SeededRandom random(23);
+  std::vector<std::vector<Row>> blocks;
+  for (int b = 0; b < 3; ++b) blocks.push_back(random_rows(random, 200, kShardStart + b * 1'000'000'000, 1'000'000'000));
+  const auto chunk = build(blocks).value();
+  const ChunkFetch fetch = [&](std::uint64_t begin, std::uint64_t end, const CallContext&) -> Result<Bytes> { return chunk.bytes.substr(begin, end - begin); };
+  const auto reader = ChunkReader::open(fetch, chunk.meta.length, chunk.meta.hot_length, {}).value();
+  std::vector<std::thread> threads;
+  std::atomic<int> wrong{0};
+  for (unsigned t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      for (unsigned i = 0; i < 60; ++i) {
+        const std::size_t b = (i + t) % 3;
+        const auto columns = reader->block(b)->load(i % 2 == 0 ? kAllColumns : kLines, {});
+        if (!columns.ok() || (*columns)->line(i) != blocks[b][i].line) ++wrong;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0);
 }
 
 TEST(Chunk, StopsWhenCancelledAndPassesFetchErrorsOn) {

@@ -1,6 +1,7 @@
 // Rows for chunk tests: plain structs, and Columns made from them.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <optional>
