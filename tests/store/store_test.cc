@@ -209,6 +209,24 @@ TEST_F(StoreTest, NeighbouringHeadsComeWithOneRequestAndGroupsAreOpenedOnce) {
   EXPECT_TRUE(recording_.take_gets().empty()) << "the second query is served from memory";
 }
 
+TEST_F(StoreTest, TheStreamsOfAGroupShareOneDecodedBlock) {
+  for (const std::uint64_t cache_bytes : {std::uint64_t{0}, std::uint64_t{64 << 20}}) {
+    const auto store = make_store({.chunk_cache_bytes = cache_bytes, .coalesce_gap_bytes = 512 << 10});
+    store->add_pending("t", write_object(*memory_, "t", {}, small_streams(20)));
+    const auto result = store->select(context(), everything());
+    ASSERT_TRUE(result.ok());
+    ASSERT_EQ(result->streams.size(), 20U);
+    std::weak_ptr<const chunk::Columns> first;
+    for (const chunk::StreamData& stream : result->streams) {
+      const auto columns = stream.blocks.at(0).block->load(chunk::kLines, CallContext());   // dropped before the next
+      ASSERT_TRUE(columns.ok());
+      if (first.expired()) first = *columns;
+      EXPECT_EQ(first.lock(), *columns);
+    }
+    EXPECT_FALSE(first.expired());
+  }
+}
+
 TEST_F(StoreTest, LargeObjectsAreNotReadAsAWhole) {
   // Incompressible, so that stored sizes are about raw sizes.
   SeededRandom random(5);
