@@ -62,8 +62,14 @@ std::string pretty_metric(const MetricExpr& metric, int level) {
           if (node.grouping) head += grouping_text(*node.grouping, ", ");
           return call(std::move(head), arguments);
         } else if constexpr (std::is_same_v<Node, BinaryExpr>) {
-          return pretty_metric(*node.left, level + 1) + "\n" + indent(level) + operator_text(node, Dialect::kLoki) +
-                 "\n" + pretty_metric(*node.right, level + 1);
+          const auto leg = [&](const MetricExpr& side, bool right) {
+            // A leg that fits on its line brings its own parentheses.
+            const bool split = metric_text(side, Dialect::kLoki).size() > kLineMax;
+            if (!split || !needs_parentheses(node, side, right)) return pretty_metric(side, level + 1);
+            return indent(level + 1) + "(\n" + pretty_metric(side, level + 2) + "\n" + indent(level + 1) + ")";
+          };
+          return leg(*node.left, false) + "\n" + indent(level) + operator_text(node, Dialect::kLoki) + "\n" +
+                 leg(*node.right, true);
         } else if constexpr (std::is_same_v<Node, LabelReplace>) {
           return call("label_replace", {pretty_metric(*node.inner, level + 1), quoted(node.destination),
                                         quoted(node.replacement), quoted(node.source), quoted(node.regex)});

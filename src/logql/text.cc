@@ -226,8 +226,34 @@ std::string operator_text(const BinaryExpr& binary, Dialect dialect) {
   if (!grouped) return out;
   out += matching.card == VectorMatching::Card::kManyToOne ? " group_left" : " group_right";
   // Without a list, a parenthesis behind the word would be taken for one.
-  if (!matching.include.empty() || dialect == Dialect::kExact) out += " (" + join(matching.include, ",") + ")";
+  const bool parenthesis_follows = std::holds_alternative<BinaryExpr>(binary.right->node);
+  if (!matching.include.empty() || parenthesis_follows || dialect == Dialect::kExact) out += " (" + join(matching.include, ",") + ")";
   return out;
+}
+
+namespace {
+int strength(BinaryOp op) {
+  switch (op) {
+    case BinaryOp::kOr: return 1;
+    case BinaryOp::kAnd:
+    case BinaryOp::kUnless: return 2;
+    case BinaryOp::kAdd:
+    case BinaryOp::kSub: return 4;
+    case BinaryOp::kMul:
+    case BinaryOp::kDiv:
+    case BinaryOp::kMod: return 5;
+    case BinaryOp::kPow: return 6;
+    default: return 3;  // comparisons
+  }
+}
+}  // namespace
+
+bool needs_parentheses(const BinaryExpr& outer, const MetricExpr& inner, bool on_the_right) {
+  const auto* binary = std::get_if<BinaryExpr>(&inner.node);
+  if (binary == nullptr) return false;
+  const int mine = strength(binary->op), around = strength(outer.op);
+  if (mine != around) return mine < around;
+  return on_the_right != (outer.op == BinaryOp::kPow);
 }
 
 std::string metric_text(const MetricExpr& metric, Dialect dialect) {

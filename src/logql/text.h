@@ -18,6 +18,8 @@ std::string selector_text(const LogSelector& selector, Dialect dialect);
 std::string range_text(const LogRange& range, Dialect dialect);
 std::string grouping_text(const Grouping& grouping, const char* separator);  // ` by (a,b)`
 std::string operator_text(const BinaryExpr& binary, Dialect dialect);        // `> bool on (a) group_left (b)`
+// True when `inner`, printed without parentheses beside `outer`, would be read as another tree.
+bool needs_parentheses(const BinaryExpr& outer, const MetricExpr& inner, bool on_the_right);
 std::string metric_text(const MetricExpr& metric, Dialect dialect);
 std::string matchers_text(const std::vector<model::Matcher>& matchers);
 
