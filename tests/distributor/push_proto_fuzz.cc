@@ -1,5 +1,6 @@
 // Any bytes as a protobuf push: no crash, and what is accepted lies inside the body and is accepted again the same way.
 #include "distributor/fakes.h"
+#include "skald/model/push_wire.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace skald::distributor;
