@@ -1,5 +1,7 @@
 #include "services.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <thread>
 
@@ -22,6 +24,14 @@ namespace {
 constexpr std::uint64_t kRuntimeFileBytesMax = 8 << 20;
 constexpr const char* kShutdownMarker = "shutdown-requested.txt";
 
+// The first thing that goes wrong in a container: the volume belongs to somebody else.
+Error with_owner_hint(const Error& error, const std::string& directory) {
+  if (error.message().find("ermission denied") == std::string::npos) return error;
+  const std::string user = std::to_string(geteuid());
+  return Error(error.code(), error.message() + "; the process runs as user " + user + ": chown -R " + user + " " + directory +
+                                 ", or set common.path_prefix to a directory it may write");
+}
+
 std::size_t cores() { return std::max<std::size_t>(1, std::thread::hardware_concurrency()); }
 
 }  // namespace
@@ -37,6 +47,12 @@ Services::Services(config::Config config, std::function<void()> terminate)
 Services::~Services() { stop(); }
 
 Result<void> Services::open_data() {
+  const Result<void> opened = open_bucket_and_log();
+  if (!opened.ok()) return with_owner_hint(opened.error(), config_.bucket_directory());
+  return {};
+}
+
+Result<void> Services::open_bucket_and_log() {
   const std::string directory = config_.bucket_directory();
   SKALD_TRY_VOID(files_.make_directories(directory));
   SKALD_TRY(DirectoryLock bucket_lock, DirectoryLock::take(directory));

@@ -47,6 +47,7 @@ class Services {
 
  private:
   Result<void> open_data();
+  Result<void> open_bucket_and_log();
   Result<void> load_deletes();
   void build_server();
   std::string not_ready() const;

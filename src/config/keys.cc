@@ -45,6 +45,9 @@ std::string nearest(const std::string& word, const std::vector<std::string>& can
 }
 
 KeyTable::KeyTable() {
+  keys_.reserve(2048);
+  by_path_.reserve(2048);
+  by_flag_.reserve(2048);
   for (const auto list : {server_keys(), storage_keys(), write_keys(), read_keys(), backend_keys()})
     for (const Key& key : list) add(key.path, key);
   for (const Mount& mount : mounts())
@@ -65,7 +68,8 @@ void KeyTable::add(std::string path, const Key& key) {
     const std::string parent = dot == std::string::npos ? "" : child.substr(0, dot);
     const std::string name = dot == std::string::npos ? child : child.substr(dot + 1);
     std::vector<std::string>& names = blocks_[parent];
-    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+    if (std::find(names.begin(), names.end(), name) != names.end()) break;  // so the blocks above know each other already
+    names.push_back(name);
     if (parent.empty()) break;
     child = parent;
   }
