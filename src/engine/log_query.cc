@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "engine/dedupe.h"
+#include "engine/dedupe_deletions.h"
 #include "skald/engine/pipeline.h"
 
 namespace skald::engine {
@@ -43,7 +44,8 @@ struct UnitRows {
 
 class LogQuery {
  public:
-  LogQuery(Evaluation& evaluation, const Pipeline& pipeline) : evaluation_(evaluation), pipeline_(pipeline),
+  LogQuery(Evaluation& evaluation, const Pipeline& pipeline, const DeletionFilter& deletions)
+      : evaluation_(evaluation), pipeline_(pipeline), deletions_(deletions),
       backward_(evaluation.params.direction == Direction::kBackward) {}
 
   Result<LogResult> run(const chunk::SelectResult& selected) {
@@ -118,6 +120,7 @@ class LogQuery {
     const chunk::BlockSlice& slice = unit.stream->blocks[unit.slice];
     std::vector<std::uint32_t> skip;
     if (unit.duplicates->may_have_duplicates(unit.slice)) { SKALD_TRY(skip, unit.duplicates->skip_rows(unit.slice, evaluation_.ctx)); }
+    if (!deletions_.empty()) SKALD_TRY_VOID(deletions_.add_deleted(*unit.stream, slice, evaluation_.ctx, skip));
     SKALD_TRY(auto columns, slice.block->load(pipeline_.columns(), evaluation_.ctx));
     const std::int64_t* times = columns->timestamps_ns.data();
     std::uint32_t first = static_cast<std::uint32_t>(std::lower_bound(times + slice.first_row, times + slice.first_row + slice.rows, params.start_ns) - times);
@@ -229,6 +232,7 @@ class LogQuery {
 
   Evaluation& evaluation_;
   const Pipeline& pipeline_;
+  const DeletionFilter& deletions_;
   const bool backward_;
   std::vector<DuplicateFinder> finders_;
   std::vector<Unit> units_;
@@ -245,7 +249,8 @@ Result<LogResult> run_log_query(Evaluation& evaluation, const logql::LogSelector
   SKALD_TRY(auto pipeline, Pipeline::compile(selector.stages, PipelineOptions{}));
   SKALD_TRY(chunk::SelectResult selected, evaluation.source.select(evaluation.ctx, {selector.matchers, params.start_ns, params.end_ns - 1}));
   evaluation.stats.select = selected.stats;
-  LogQuery query(evaluation, *pipeline);
+  SKALD_TRY(const DeletionFilter deletions, DeletionFilter::make(evaluation.source, evaluation.ctx.tenant));
+  LogQuery query(evaluation, *pipeline, deletions);
   return query.run(selected);
 }
 

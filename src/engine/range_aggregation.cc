@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "engine/dedupe.h"
+#include "engine/dedupe_deletions.h"
 #include "engine/eval.h"
 #include "engine/range_sink.h"
 #include "skald/engine/pipeline.h"
@@ -39,6 +40,7 @@ struct ScanPlan {
   const WindowGrid* grid = nullptr;
   const Pipeline* pipeline = nullptr;
   const logql::Grouping* grouping = nullptr;   // nullptr: keep all labels
+  const DeletionFilter* deletions = nullptr;
   bool plain_count = false;                    // no stages: rows or lengths are all that matters
   bool may_fail = false;                       // rows can carry errors
   bool preserve_errors = false;
@@ -163,6 +165,7 @@ Result<void> scan_unit(const CallContext& ctx, const ScanPlan& plan, Worker& wor
   const chunk::BlockSlice& slice = unit.stream->blocks[unit.slice];
   std::vector<std::uint32_t> skip;
   if (unit.duplicates->may_have_duplicates(unit.slice)) { SKALD_TRY(skip, unit.duplicates->skip_rows(unit.slice, ctx)); }
+  if (!plan.deletions->empty()) SKALD_TRY_VOID(plan.deletions->add_deleted(*unit.stream, slice, ctx, skip));
   count_bytes(worker.stats, slice, slice.rows);
   if (groups_by_stream_only(plan, unit.stream->labels->labels)) return count_slice(ctx, plan, worker, unit, skip);
 
@@ -277,7 +280,9 @@ Result<Value> evaluate_range(Evaluation& evaluation, const logql::RangeAggregati
   const WindowGrid grid(evaluation.steps, range.range_ns, range.offset_ns);
   const logql::Grouping nothing;
 
+  SKALD_TRY(const DeletionFilter deletions, DeletionFilter::make(evaluation.source, evaluation.ctx.tenant));
   ScanPlan plan;
+  plan.deletions = &deletions;
   plan.aggregation = &aggregation;
   plan.grid = &grid;
   plan.grouping = aggregation.op == RangeOp::kAbsentOverTime ? &nothing : aggregation.grouping ? &*aggregation.grouping : outer_sum;

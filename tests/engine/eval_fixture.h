@@ -101,6 +101,9 @@ class MemorySource final : public Source {
     return result;
   }
 
+  Deletions deletions(const std::string&) override { return hidden; }
+
+  Deletions hidden;          // delete requests
   std::uint64_t loads = 0;   // blocks loaded
   std::uint8_t asked = 0;    // columns asked for
 

@@ -99,6 +99,21 @@ TEST_F(LogQueryTest, LevelIsPartOfAnEntry) {
   EXPECT_EQ(lines(run(R"({app="a"})", params(0, 10, 100, Direction::kForward))).size(), 2U);
 }
 
+TEST_F(LogQueryTest, DeletedEntriesAreHidden) {
+  source_.add(R"({app="a"})", {{1, "one"}, {2, "two"}, {2, "secret"}, {3, "secret"}, {4, "four"}, {9, "secret"}}, 1, 4);
+  source_.add(R"({app="b"})", {{1, "secret"}, {2, "x"}}, 2);
+  const auto hide = [&](const std::string& query, std::int64_t start_ns, std::int64_t end_ns) {
+    auto list = source_.hidden ? std::make_shared<std::vector<Deletion>>(*source_.hidden) : std::make_shared<std::vector<Deletion>>();
+    list->push_back({start_ns, end_ns, logql::parse(query)->log()});
+    source_.hidden = list;
+  };
+  hide(R"({app="a"} |= "secret")", 0, 3);
+  EXPECT_EQ(lines(run(R"({app="a"})", params(0, 10, 100, Direction::kForward))), (std::vector<std::string>{"one", "two", "four", "secret"}));
+  EXPECT_EQ(vector(R"(sum(count_over_time({app=~"a|b"}[1h])))", kSecond).at("{}"), 6);
+  hide(R"({app="b"})", 2, 2);
+  EXPECT_EQ(vector(R"(sum by (app) (count_over_time({app=~"a|b"}[1h])))", kSecond), (std::map<std::string, double>{{R"({app="a"})", 4}, {R"({app="b"})", 1}}));
+}
+
 // Any cut into blocks, sources and streams gives what sorting all entries gives.
 TEST_F(LogQueryTest, RandomBlocksAgainstSorting) {
   SeededRandom random(7);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,7 +26,11 @@ class Querier final : public engine::Source {
   // `store` may be null: data in memory only.
   Querier(rpc::IngesterClient& ingester, rpc::StoreClient* store);
 
+  // What delete requests hide, asked once per query. Set before the first query.
+  void set_deletions(std::function<engine::Deletions(const std::string& tenant)> deletions) { deletions_ = std::move(deletions); }
+
   Result<chunk::SelectResult> select(const CallContext& ctx, const rpc::SelectRequest& request) override;
+  engine::Deletions deletions(const std::string& tenant) override { return deletions_ ? deletions_(tenant) : nullptr; }
 
   // Distinct label sets, sorted by their text.
   Result<std::vector<model::LabelsPtr>> series(const CallContext& ctx, const rpc::SelectRequest& request);
@@ -41,6 +46,7 @@ class Querier final : public engine::Source {
  private:
   rpc::IngesterClient& ingester_;
   rpc::StoreClient* const store_;
+  std::function<engine::Deletions(const std::string&)> deletions_;
 };
 
 }  // namespace skald::querier
