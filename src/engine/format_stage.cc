@@ -106,15 +106,6 @@ class LineFormat final : public CompiledStage {
   StageTraits traits_;
 };
 
-// Templates call themselves "line"; those of label_format are "label" in their errors.
-std::string as_label_error(std::string text) {
-  for (const std::string_view own : {std::string_view("template: line:"), std::string_view("executing \"line\"")}) {
-    const std::size_t at = text.find(own);
-    if (at != std::string::npos) text.replace(at + own.find("line"), 4, "label");
-  }
-  return text;
-}
-
 struct FormatItem {
   std::string destination;
   std::string source;                        // rename
@@ -149,7 +140,7 @@ class LabelFormatRunner final : public StageRunner {
         out_.clear();
         const Result<void> done = items_[i].text->execute(input_, out_);
         if (done.ok()) pending_.push_back({destinations_[i], true, batch.arena.copy(out_)});
-        else batch.set_error(row, RowError::kTemplate, batch.arena.copy(as_label_error(done.error().message())));
+        else batch.set_error(row, RowError::kTemplate, batch.arena.copy(done.error().message()));
         continue;
       }
       std::string_view value;
@@ -224,7 +215,7 @@ Result<StagePtr> compile_label_format(const logql::LabelFormatStage& stage) {
     if (format.rename) {
       item.source = format.value;
     } else {
-      SKALD_TRY(logql::Template text, logql::Template::parse(format.value));
+      SKALD_TRY(logql::Template text, logql::Template::parse(format.value, "label"));
       item.text.emplace(std::move(text));
     }
   }

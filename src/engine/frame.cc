@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <bit>
 
-#include <xxhash.h>
+#include "engine/text_hash.h"
 
 namespace skald::engine {
 namespace {
@@ -17,8 +17,9 @@ std::uint64_t mix(std::uint64_t x) {
 
 // Contribution of one label to its row's hash; contributions are added, so their order does not matter.
 std::uint64_t label_hash(const LabelSlot* slot, std::string_view value, LabelCategory category) {
+  static const std::uint64_t seed = process_hash_seed();
   const auto salt = static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(slot)) + static_cast<std::uint64_t>(category);
-  return mix(XXH3_64bits_withSeed(value.data(), value.size(), salt));
+  return mix(hash_text(value, seed + salt));
 }
 
 bool contains(const std::vector<std::string>& names, std::string_view name) {
@@ -152,7 +153,7 @@ void FrameImpl::hash_rows() {
     const std::string_view details = show_details_ ? batch_.error_details(row(i)) : std::string_view();
     const auto type = static_cast<std::uint64_t>(show_error_ ? batch_.error(row(i)) : RowError::kNone);
     const std::uint64_t preserved = show_preserve_ && batch_.preserved(row(i)) ? 1 : 0;
-    hashes_[i] += mix(XXH3_64bits_withSeed(details.data(), details.size(), type * 2 + preserved));
+    hashes_[i] += mix(hash_text(details, type * 2 + preserved));
   }
 }
 

@@ -1,15 +1,17 @@
 #include "skald/engine/label_set.h"
 
-#include <xxhash.h>
+#include "skald/base/random.h"
+#include "engine/text_hash.h"
 
 namespace skald::engine {
 namespace {
 
 std::uint64_t hash_views(const std::vector<LabelSetTable::View>& sorted) {
-  std::uint64_t hash = 0x9e3779b97f4a7c15ULL + sorted.size();
+  static const std::uint64_t seed = process_hash_seed();
+  std::uint64_t hash = seed + sorted.size();
   for (const auto& view : sorted) {
-    hash = XXH3_64bits_withSeed(view.name.data(), view.name.size(), hash);
-    hash = XXH3_64bits_withSeed(view.value.data(), view.value.size(), hash + static_cast<std::uint64_t>(view.category));
+    hash = hash_text(view.name, hash);
+    hash = hash_text(view.value, hash + static_cast<std::uint64_t>(view.category));
   }
   return hash;
 }
@@ -25,6 +27,11 @@ bool same(const ResultLabels& set, const std::vector<LabelSetTable::View>& sorte
 
 }  // namespace
 
+std::uint64_t process_hash_seed() {
+  static const std::uint64_t seed = system_random().next_u64();
+  return seed;
+}
+
 model::Labels ResultLabels::plain() const {
   std::vector<model::Label> pairs;
   pairs.reserve(labels.size());
@@ -34,17 +41,31 @@ model::Labels ResultLabels::plain() const {
 
 std::uint32_t LabelSetTable::intern(const std::vector<View>& sorted) {
   const std::uint64_t hash = hash_views(sorted);
-  const auto [first, last] = by_hash_.equal_range(hash);
-  for (auto it = first; it != last; ++it) {
-    if (same(*sets_[it->second], sorted)) return it->second;
+  if (sets_.size() * 2 >= places_.size()) grow();
+  const std::size_t mask = places_.size() - 1;
+  std::size_t at = hash & mask;
+  for (; places_[at].id != kFree; at = (at + 1) & mask) {
+    if (places_[at].hash == hash && same(*sets_[places_[at].id], sorted)) return places_[at].id;
   }
   auto set = std::make_unique<ResultLabels>();
   set->labels.reserve(sorted.size());
-  for (const View& view : sorted) set->labels.push_back({std::string(view.name), std::string(view.value), view.category});
+  for (const View& view : sorted) set->labels.emplace_back(std::string(view.name), std::string(view.value), view.category);
   const auto id = static_cast<std::uint32_t>(sets_.size());
   sets_.push_back(std::move(set));
-  by_hash_.emplace(hash, id);
+  places_[at] = {hash, id};
   return id;
+}
+
+void LabelSetTable::grow() {
+  std::vector<Place> old(std::max<std::size_t>(64, places_.size() * 2));
+  old.swap(places_);
+  const std::size_t mask = places_.size() - 1;
+  for (const Place& place : old) {
+    if (place.id == kFree) continue;
+    std::size_t at = place.hash & mask;
+    while (places_[at].id != kFree) at = (at + 1) & mask;
+    places_[at] = place;
+  }
 }
 
 }  // namespace skald::engine

@@ -5,7 +5,6 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "skald/logql/ast.h"
@@ -39,7 +38,10 @@ class LabelSetTable {
 
  private:
   std::vector<std::unique_ptr<ResultLabels>> sets_;
-  std::unordered_multimap<std::uint64_t, std::uint32_t> by_hash_;
+  static constexpr std::uint32_t kFree = 0xFFFFFFFF;
+  struct Place { std::uint64_t hash = 0; std::uint32_t id = kFree; };
+  void grow();
+  std::vector<Place> places_;   // open addressing; a power of two, at most half full
 };
 
 }  // namespace skald::engine
