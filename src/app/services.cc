@@ -98,11 +98,22 @@ Result<void> Services::start() {
   }
   distributor_ = std::make_unique<distributor::Distributor>(*ingester_, limits_, registry_, clock_);
   querier_ = std::make_unique<querier::Querier>(*ingester_, store_.get());
+  querier_->set_deletions([this](const std::string& tenant) { return deletions_of(tenant); });
   build_server();
   SKALD_TRY_VOID(server_->start());
   limits_.start();
   ready_at_monotonic_ns_ = std::max<std::int64_t>(1, clock_.monotonic_ns() + config_.ingester.min_ready_duration);
   return {};
+}
+
+engine::Deletions Services::deletions_of(const std::string& tenant) const {
+  const compactor::DeleteRequests requests = deletes_->of(tenant);
+  if (requests->empty() || limits_.for_tenant(tenant)->deletion_mode == "disabled") return nullptr;
+  auto out = std::make_shared<std::vector<engine::Deletion>>();
+  out->reserve(requests->size());
+  for (const auto& request : *requests)
+    out->push_back({request->start_s * kNanosPerSecond, request->end_s * kNanosPerSecond, request->selector});
+  return out;
 }
 
 void Services::build_server() {

@@ -50,6 +50,7 @@ class Services {
   Result<void> open_bucket_and_log();
   Result<void> load_deletes();
   void build_server();
+  engine::Deletions deletions_of(const std::string& tenant) const;   // what delete requests hide from queries
   std::string not_ready() const;
   std::vector<api::ServiceState> states() const;
   Result<void> set_prepare_shutdown(bool on);

@@ -50,7 +50,7 @@ constexpr LimitKey kKeys[] = {
     {"tsdb_precompute_chunks", Kind::kAny},
     SKALD_LIMIT_LATER(cardinality_limit, kInt, "store.cardinality-limit"),
     SKALD_LIMIT_OF(max_streams_matchers_per_query, kInt, "querier.max-streams-matcher-per-query"),
-    SKALD_LIMIT_LATER(max_concurrent_tail_requests, kInt, "querier.max-concurrent-tail-requests"),
+    SKALD_LIMIT_OF(max_concurrent_tail_requests, kInt, "querier.max-concurrent-tail-requests"),
     SKALD_LIMIT_OF(max_entries_limit_per_query, kInt, "validation.max-entries-limit"),
     SKALD_LIMIT_LATER(max_cache_freshness_per_query, kPromDuration, "frontend.max-cache-freshness"),
     SKALD_LIMIT_LATER(max_metadata_cache_freshness, kPromDuration, "frontend.max-metadata-cache-freshness"),

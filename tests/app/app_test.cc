@@ -216,6 +216,17 @@ TEST(Services, PrepareShutdownIsRememberedOverARestartAndFlushesAtTheEnd) {
   EXPECT_FALSE(std::filesystem::exists(directory.path() + "/shutdown-requested.txt"));
 }
 
+TEST(Services, AMarkerLeftByAnEarlierProcessIsHonoured) {
+  const Directory directory;
+  std::ofstream(directory.path() + "/shutdown-requested.txt") << "x";
+  config::Config config = config_in(directory.path());
+  Services services(config, [] {});
+  ASSERT_TRUE(services.start().ok());
+  ASSERT_EQ(post(services.port(), "/loki/api/v1/push", "{\"streams\":[{\"stream\":{\"app\":\"x\"},\"values\":[[\"" + std::to_string(system_clock().now_ns()) + "\",\"a line\"]]}]}"), 204);
+  services.stop();
+  EXPECT_EQ(fsck(io::posix_file_system(), directory.path()).objects, 1u);   // flushed, although flush_on_shutdown is off
+}
+
 TEST(Services, ShutdownByRequestAsksTheProcessToStop) {
   const Directory directory;
   std::atomic<int> asked{0};
