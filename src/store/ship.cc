@@ -1,6 +1,4 @@
 // Pending entries → index objects in the bucket.
-#include <set>
-
 #include "skald/base/random.h"
 #include "skald/obs/log.h"
 #include "store/store_state.h"
@@ -64,7 +62,10 @@ Result<void> Store::ship_pending(const CallContext& ctx) {
     auto written = write_days(state_->objects, tenant_ctx, tenant, frozen);
     const double duration_s = static_cast<double>(ctx.clock->monotonic_ns() - start_ns) / 1e9;
     state_->request_duration.with({"index_chunk", written.ok() ? "200" : "500", "store"}).observe(duration_s);
-    state_->uploads.with({"store", written.ok() ? "success" : "failure"}).add();
+    const char* status = written.ok() ? "success" : "failure";
+    state_->builds.with({"store", "head", status}).add();
+    state_->uploads.with({"store", status}).add();
+    if (written.ok()) state_->last_build_s.set(static_cast<double>(ctx.clock->now_ns()) / 1e9);
     if (!written.ok()) {
       log::error("index not shipped", {{"tenant", tenant}, {"err", written.error().message()}});
       if (first_error == nullptr) first_error = std::make_unique<Error>(written.error().with_prefix("tenant " + tenant + ": ship index"));

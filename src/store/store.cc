@@ -162,6 +162,9 @@ Store::State::State(objstore::ObjectStore& objects_in, exec::Pool& pool_in, obs:
                                                  {"operation", "status_code", "component"}, index_request_edges())),
       refs_matched(registry.counter_family("loki_index_chunk_refs_total", "Chunk references looked up.", {"status"}).with({"matched"})),
       series_matched(registry.counter_family("loki_store_series_total", "Series looked up.", {"status"}).with({"matched"})),
+      builds(registry.counter_family("loki_tsdb_build_index_attempts_total", "Index objects built from pending entries.", {"component", "source", "status"})),
+      last_build_s(registry.gauge_family("loki_tsdb_build_index_last_successful_timestamp_seconds", "When pending entries last became an index object.",
+                                         {"component"}).with({"store"})),
       uploads(registry.counter_family("loki_tsdb_shipper_tables_upload_operation_total", "Index uploads.", {"component", "status"})),
       syncs(registry.counter_family("loki_tsdb_shipper_tables_sync_operation_total", "Listings of the index objects.", {"component", "status", "trigger"})) {}
 

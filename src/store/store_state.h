@@ -24,6 +24,8 @@ struct Store::State {
   obs::HistogramFamily& request_duration;
   obs::Counter& refs_matched;
   obs::Counter& series_matched;
+  obs::CounterFamily& builds;
+  obs::Gauge& last_build_s;
   obs::CounterFamily& uploads;
   obs::CounterFamily& syncs;
 

@@ -72,6 +72,12 @@ TEST_F(StoreTest, ShippingChangesNothingForQueriesAndLeavesNothingPending) {
   EXPECT_EQ(select(*store, everything()), lines_of(both(web_streams(), small_streams(40))));
   ASSERT_TRUE(store->ship_pending(CallContext()).ok());
   EXPECT_EQ(keys("t/index/").size(), 1U) << "nothing new, nothing written";
+  const std::string metrics = registries_.back()->expose_text();
+  for (const char* sample : {"loki_index_request_duration_seconds_count{operation=\"index_chunk\",status_code=\"200\",component=\"store\"} 2",
+                             "loki_index_request_duration_seconds_count{operation=\"chunk_refs\",status_code=\"200\",component=\"store\"} 1",
+                             "loki_tsdb_shipper_tables_upload_operation_total{component=\"store\",status=\"success\"} 2"}) {
+    EXPECT_NE(metrics.find(sample), std::string::npos) << sample;
+  }
 
   const auto other = make_store();
   ASSERT_TRUE(other->refresh(CallContext()).ok());
