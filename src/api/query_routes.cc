@@ -62,7 +62,8 @@ Result<http::Response> handle_instant(ReadDeps& deps, const ReadRequest& request
   return http::Response::json(query_result_json(std::move(result), false));
 }
 
-Result<http::Response> handle_format(ReadDeps&, const ReadRequest& request) {
+// Needs no tenant: it looks at no data.
+http::Response format_response(const http::Request& request) {
   const Result<logql::Query> query = logql::parse(param(request.form, "query"));
   std::string body;
   if (!query.ok()) {   // the one error that is JSON
@@ -127,7 +128,12 @@ Result<engine::QueryResult> run_range_query(ReadDeps& deps, const ReadRequest& r
 void add_query_routes(http::Server& server, const std::shared_ptr<ReadDeps>& deps) {
   add_read_route(server, deps, "/loki/api/v1/query_range", "loki_api_v1_query_range", handle_range);
   add_read_route(server, deps, "/loki/api/v1/query", "loki_api_v1_query", handle_instant);
-  add_read_route(server, deps, "/loki/api/v1/format_query", "loki_api_v1_format_query", handle_format);
+  http::Route format;
+  format.methods = {"GET", "POST"};
+  format.pattern = "/loki/api/v1/format_query";
+  format.name = "loki_api_v1_format_query";
+  format.handler = [](const std::shared_ptr<http::Request>& request, const http::Responder& respond) { respond(format_response(*request)); };
+  server.add(std::move(format));
   add_read_route(server, deps, "/api/prom/query", "api_prom_query", handle_legacy);
 }
 

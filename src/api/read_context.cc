@@ -9,7 +9,13 @@
 namespace skald::api {
 
 Result<ReadRequest> make_read_request(const ReadDeps& deps, const http::Request& request) {
-  SKALD_TRY(std::string tenant, resolve_tenant(request, deps.auth_enabled));
+  Result<std::string> resolved = resolve_tenant(request, deps.auth_enabled);
+  if (!resolved.ok()) {
+    // A query over several tenants that is not allowed is an execution error to Loki's clients, not a bad request.
+    if (resolved.error().message() == "multiple org IDs present") return Error(ErrorCode::kInternal, resolved.error().message());
+    return std::move(resolved).error();
+  }
+  std::string tenant = std::move(resolved).value();
   ReadRequest read{request, request.form, {}, deps.limits.for_tenant(tenant), deps.clock.now_ns()};
   read.ctx.tenant = std::move(tenant);
   read.ctx.clock = &deps.clock;

@@ -17,8 +17,6 @@ namespace skald::api {
 
 namespace {
 
-bool is_number(std::string_view value) { return field_type(value) == "int" || field_type(value) == "float"; }
-
 bool is_uuid(std::string_view value) {
   if (value.size() != 36) return false;
   for (std::size_t i = 0; i < value.size(); ++i) {
@@ -33,12 +31,14 @@ bool is_uuid(std::string_view value) {
 // Labels that only tell instances apart are noise to somebody who browses.
 bool is_interesting(const std::string& name, const std::set<std::string_view>& values) {
   if (name == "cluster" || name == "namespace" || name == "instance" || name == "pod") return true;
-  return !std::all_of(values.begin(), values.end(), [](std::string_view v) { return is_number(v) || is_uuid(v); });
+  return !std::all_of(values.begin(), values.end(), is_uuid);
 }
 
 Result<http::Response> handle_labels(ReadDeps& deps, const ReadRequest& request) {
   SKALD_TRY(const Bounds bounds, parse_bounds(request.form, request.now_ns));
-  rpc::SelectRequest select{{}, bounds.start_ns, bounds.end_ns};
+  // Whole days, as for labels and their values.
+  const std::int64_t day = kNanosPerDay;
+  rpc::SelectRequest select{{}, bounds.start_ns - (bounds.start_ns % day + day) % day, bounds.end_ns - (bounds.end_ns % day + day) % day + day - 1};
   if (const std::string query(param(request.form, "query")); !query.empty() && query != "{}") { SKALD_TRY(select.matchers, parse_matchers(query)); }
   SKALD_TRY_VOID(check_length(*request.limits, bounds.end_ns - bounds.start_ns));
   SKALD_TRY(const auto series, deps.querier.series(request.ctx, select));

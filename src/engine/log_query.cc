@@ -112,7 +112,7 @@ class LogQuery {
     return {};
   }
 
-  // Appends the unit's rows, in query direction; without an interval never more than the query's limit.
+  // Appends the unit's rows, in query direction; never more than the query's limit.
   Result<void> read_unit(const Unit& unit, PipelineRunner& runner, UnitRows& out) {
     SKALD_TRY_VOID(evaluation_.ctx.check());
     if (!runner.begin_stream(*unit.stream->labels)) return {};
@@ -125,7 +125,7 @@ class LogQuery {
     const std::int64_t* times = columns->timestamps_ns.data();
     std::uint32_t first = static_cast<std::uint32_t>(std::lower_bound(times + slice.first_row, times + slice.first_row + slice.rows, params.start_ns) - times);
     std::uint32_t last = static_cast<std::uint32_t>(std::lower_bound(times + first, times + slice.first_row + slice.rows, params.end_ns) - times);
-    const std::size_t most = params.interval_ns > 0 ? SIZE_MAX : params.limit;
+    const std::size_t most = params.limit;
     out.sets = std::make_unique<LabelSetTable>();
     const std::uint64_t place = static_cast<std::uint64_t>(unit.stream_index) << 32 | unit.slice;
     std::uint32_t read = 0;
@@ -173,7 +173,7 @@ class LogQuery {
     into.store_decompressed_bytes += from.store_decompressed_bytes;
   }
 
-  // Moves pending rows that no unread unit can precede to the result, thinned by the interval, up to the limit.
+  // Moves pending rows that no unread unit can precede to the result, up to the limit.
   void settle(const Unit* unread) {
     const QueryParams& params = evaluation_.params;
     std::sort(pending_.begin(), pending_.end(), [this](const Row& a, const Row& b) {
@@ -185,18 +185,29 @@ class LogQuery {
     for (; taken < pending_.size() && result_.size() < params.limit; ++taken) {
       Row& row = pending_[taken];
       if (unread && !before(row.timestamp_ns, unread->edge_ns)) break;
-      if (params.interval_ns > 0 && !result_.empty()) {
-        const std::int64_t previous = result_.back().timestamp_ns;
-        if (backward_ ? row.timestamp_ns > previous - params.interval_ns : row.timestamp_ns < previous + params.interval_ns) continue;
-      }
       result_.push_back(std::move(row));
     }
     pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(taken));
     // Later rows than the limit allows can never be returned; do not carry them along.
-    if (params.interval_ns == 0 && pending_.size() > params.limit - result_.size()) pending_.resize(params.limit - result_.size());
+    if (pending_.size() > params.limit - result_.size()) pending_.resize(params.limit - result_.size());
+  }
+
+  // Keeps an entry, then the next at least an interval away. The limit has been applied before: it counts what was read.
+  void thin() {
+    const std::int64_t interval_ns = evaluation_.params.interval_ns;
+    if (interval_ns <= 0 || result_.empty()) return;
+    std::size_t kept = 1;
+    for (std::size_t i = 1; i < result_.size(); ++i) {
+      const std::int64_t previous = result_[kept - 1].timestamp_ns, ts = result_[i].timestamp_ns;
+      if (backward_ ? ts > previous - interval_ns : ts < previous + interval_ns) continue;
+      if (kept != i) result_[kept] = std::move(result_[i]);
+      ++kept;
+    }
+    result_.resize(kept);
   }
 
   LogResult build() {
+    thin();
     LogResult out;
     std::unordered_map<std::uint64_t, std::uint32_t> by_set;      // table and set → stream
     std::unordered_map<std::string, std::uint32_t> by_labels;     // equal sets of different tables are one stream

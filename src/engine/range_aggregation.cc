@@ -46,10 +46,10 @@ struct ScanPlan {
   bool preserve_errors = false;
 };
 
-Error pipeline_error(const ResultLabels& labels, std::string_view type) {
+Error pipeline_error(const model::Labels& labels, std::string_view type) {
   std::string text = "pipeline error: '";
   text += type;
-  text += "' for series: '" + labels.plain().to_string() + "'.\nUse a label filter to intentionally skip this error. (e.g | __error__!=\"";
+  text += "' for series: '" + labels.to_string() + "'.\nUse a label filter to intentionally skip this error. (e.g | __error__!=\"";
   text += type;
   text += "\").\nTo skip all potential errors you can match empty errors.(e.g __error__=\"\")\n"
           "The label filter can also be specified after unwrap. (e.g | unwrap latency | __error__=\"\" )\n";
@@ -155,7 +155,7 @@ Result<void> check_errors(const ScanPlan& plan, Worker& worker, const Frame& fra
     const std::uint32_t interval = plan.grid->find(frame.timestamp_ns(i));
     if (interval == WindowGrid::kNone || !plan.grid->covered(interval)) continue;
     if (plan.preserve_errors && is_parser_error(frame.error(i))) continue;
-    return pipeline_error(worker.sets.at(sets[i]), frame.error(i));
+    return pipeline_error(worker.sets.at(sets[i]).plain(), frame.error(i));
   }
   return {};
 }
@@ -224,7 +224,9 @@ Result<void> scan_all(Evaluation& evaluation, const ScanPlan& plan, const std::v
 }
 
 // Brings all workers' series into the first worker's numbering, equal labels (whatever their category) as one series.
-std::vector<StepSeries> merge_workers(std::vector<Worker>& workers, const logql::RangeAggregation& aggregation, const WindowGrid& grid) {
+Result<std::vector<StepSeries>> merge_workers(std::vector<Worker>& workers, const ScanPlan& plan) {
+  const logql::RangeAggregation& aggregation = *plan.aggregation;
+  const WindowGrid& grid = *plan.grid;
   std::unique_ptr<RangeSink> all = make_range_sink(aggregation, grid);
   std::vector<model::Labels> labels;
   std::unordered_map<std::string, std::uint32_t> index;
@@ -245,7 +247,11 @@ std::vector<StepSeries> merge_workers(std::vector<Worker>& workers, const logql:
   std::vector<StepSeries> series;
   for (std::uint32_t s = 0; s < labels.size(); ++s) {
     std::vector<Point> points = all->finish(s);
-    if (!points.empty()) series.push_back({std::move(labels[s]), std::move(points)});
+    if (points.empty()) continue;
+    // A field of a line may be called __error__, too; only errors of parsers may stay.
+    if (const std::string_view type = labels[s].get(kErrorLabel); !type.empty() && !(plan.preserve_errors && is_parser_error(type)))
+      return pipeline_error(labels[s], type);
+    series.push_back({std::move(labels[s]), std::move(points)});
   }
   std::sort(series.begin(), series.end(), [](const StepSeries& a, const StepSeries& b) { return a.labels < b.labels; });
   return series;
@@ -322,7 +328,7 @@ Result<Value> evaluate_range(Evaluation& evaluation, const logql::RangeAggregati
       }
       SKALD_TRY_VOID(scan_all(evaluation, plan, units, workers));
       for (const Worker& worker : workers) add_stats(evaluation.stats, worker.stats);
-      value.series = merge_workers(workers, aggregation, grid);
+      SKALD_TRY(value.series, merge_workers(workers, plan));
     }
   }
   if (aggregation.op == RangeOp::kAbsentOverTime) return absent_value(value.series, range.selector.matchers, evaluation.steps.count);

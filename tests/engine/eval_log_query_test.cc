@@ -66,7 +66,7 @@ TEST_F(LogQueryTest, IntervalThinsTheMergedResult) {
   QueryParams p = params(0, 100, 100, Direction::kForward);
   p.interval_ns = 15;
   EXPECT_EQ(lines(run(R"({app="a"})", p)), (std::vector<std::string>{"0", "15", "30"}));
-  p.limit = 2;
+  p.limit = 5;   // counts what is read: 0, 5, 10, 15, 20
   EXPECT_EQ(lines(run(R"({app="a"})", p)), (std::vector<std::string>{"0", "15"}));
   p.limit = 100;
   p.direction = Direction::kBackward;
