@@ -204,7 +204,10 @@ void Registry::gauge_function(std::string_view name, std::string_view help, std:
 std::string Registry::expose_text() const {
   std::string out;
   const std::lock_guard lock(mutex_);
-  for (const auto& [name, entry] : entries_) {
+  for (const auto& named : entries_) {
+    // Not structured bindings: lambdas below capture these, which clang 14 refuses.
+    const std::string& name = named.first;
+    const std::unique_ptr<Entry>& entry = named.second;
     static constexpr const char* kTypes[] = {"counter", "gauge", "histogram", "gauge"};
     std::string samples;
     if (entry->counters != nullptr) {
