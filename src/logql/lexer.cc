@@ -331,7 +331,9 @@ Result<void> Lexer::number(Token& token) {
     if (peek() == '0') {
       step(1);
       const char kind = static_cast<char>(peek() | 32);
-      if (kind == 'x' || kind == 'o' || kind == 'b') {
+      // 0B is a size here, not a binary number without digits.
+      const bool zero_bytes = peek() == 'B' && !is_digit(peek(1)) && peek(1) != '_';
+      if (kind == 'x' || kind == 'o' || (kind == 'b' && !zero_bytes)) {
         prefix = kind;
         base = kind == 'x' ? 16 : kind == 'o' ? 8 : 2;
         step(1);

@@ -41,6 +41,7 @@ TEST(Parser, ReadsLogQueries) {
        R"({rate="x"} | duration>5s | bytes>1.0MB | count==5 | sum="5")"},
       {R"({a="b"} | x=ip("::1") | y!=ip("1.2.3.4-1.2.3.9"))", R"({a="b"} | x=ip("::1") | y!=ip("1.2.3.4-1.2.3.9"))"},
       {R"({a="b"} | x>-5 | y<=+.5 | z!=1e3 | w<-2s)", R"({a="b"} | x>-5 | y<=0.5 | z!=1000 | w<-2s)"},
+      {R"({a="b"} | x>0KB | y>0B)", R"({a="b"} | x>0B | y>0B)"},
       {R"({a="b"} | x>1234B | y=5Ki | z<1h30m)", R"({a="b"} | x>1234B | y==5KiB | z<1h30m0s)"},
       {"{a=\"b\"} # note\n|= \"x\" // more\n/* and\n more */ != \"y\"", R"({a="b"} |= "x" != "y")"},
       {R"({A="b"} | JSON | LINE_FORMAT "x")", R"({A="b"} | json | line_format "x")"},
