@@ -15,6 +15,10 @@
 
 namespace skald::logql {
 
+// Deep enough for any query a person or a dashboard writes, shallow enough for every stack that later walks the tree.
+inline constexpr int kDepthMax = 500;
+inline constexpr int kNodesMax = 2000;
+
 class Grammar {
  public:
   explicit Grammar(std::string_view text) : lexer_(text) {}

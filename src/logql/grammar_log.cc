@@ -6,10 +6,6 @@
 namespace skald::logql {
 namespace {
 
-// Deep enough for any query a person or a dashboard writes, shallow enough for every stack that later walks the tree.
-constexpr int kDepthMax = 500;
-constexpr int kNodesMax = 2000;
-
 std::optional<LineFilterOp> line_filter_op(Tok tok) {
   switch (tok) {
     case Tok::kPipeExact: return LineFilterOp::kContains;

@@ -9,8 +9,6 @@
 namespace skald::logql {
 namespace {
 
-constexpr int kNodesMax = 2000;
-
 Error unplaced(std::string_view message) { return parse_error(0, 0, message); }
 
 std::optional<RangeOp> range_op(Tok tok) {

@@ -155,6 +155,16 @@ TEST(Template, Times) {
          {"{{if gt (now | unixEpoch | int) 1768471200}}later{{end}}", "later"}});
 }
 
+TEST(Template, ZonesOfTheSystem) {
+  if (render("{{toDateInZone \"2006\" \"Europe/Paris\" \"2026\"}}") != "2026-01-01 00:00:00 +0100 CET")
+    GTEST_SKIP() << "no time zone database here";
+  check({{"{{toDateInZone \"2006-01-02 15:04\" \"Europe/Paris\" \"2026-07-01 12:00\" | unixEpoch}}", "1782900000"},
+         {"{{toDateInZone \"2006-01-02 15:04\" \"Europe/Paris\" \"2026-07-01 12:00\"}}", "2026-07-01 12:00:00 +0200 CEST"},
+         {"{{toDateInZone \"2006-01-02 15:04\" \"America/New_York\" \"2026-03-08 03:30\" | unixEpoch}}", "1772955000"},
+         {"{{toDateInZone \"2006-01-02 15:04 MST\" \"America/New_York\" \"2026-01-08 03:30 EST\"}}", "2026-01-08 03:30:00 -0500 EST"},
+         {"{{toDateInZone \"2006-01-02\" \"../etc/passwd\" \"2026-01-08\"}}", "2026-01-08 00:00:00 +0000 UTC"}});
+}
+
 TEST(Template, ErrorsOfTheText) {
   check({{"{{.x", "parse: template: line:1: unclosed action"}, {"{{ nofunc .a }}", "parse: template: line:1: function \"nofunc\" not defined"},
          {"{{if .a}}x", "parse: template: line:1: unexpected EOF"}, {"{{ .a@b }}", "parse: template: line:1: bad character U+0040 '@'"},
