@@ -28,18 +28,30 @@ Result<std::vector<rpc::SeriesVolume>> Ingester::volumes(const CallContext& ctx,
 }
 
 Result<std::shared_ptr<void>> Ingester::tail(const CallContext& ctx, std::vector<model::Matcher> matchers, rpc::TailSink sink) {
-  auto tail = std::make_shared<Tail>(Tail{ctx.tenant, std::move(matchers), std::move(sink)});
+  auto tail = std::make_shared<Tail>();
+  tail->tenant = ctx.tenant;
+  tail->matchers = std::move(matchers);
+  tail->sink = std::move(sink);
   Tenant& tenant = state_->tenant_of(ctx.tenant);
   {
-    std::unique_lock lock(state_->tails_mutex);
-    state_->tails.push_back(tail);
+    std::lock_guard lock(state_->tails_mutex);
+    auto list = std::make_shared<TailList>(*state_->tails);
+    list->push_back(tail);
+    state_->tails = std::move(list);
   }
   tenant.tails.fetch_add(1);
-  // Waits for sinks that are running; none runs afterwards. Not to be released from within its own sink.
+  // Waits for a sink that is running; none runs afterwards. Not to be released from within its own sink, nor with a
+  // lock held that the sink takes.
   return std::shared_ptr<void>(tail.get(), [state = state_.get(), tail, &tenant](void*) {
+    tail->closed.store(true);
     tenant.tails.fetch_sub(1);
-    std::unique_lock lock(state->tails_mutex);
-    std::erase(state->tails, tail);
+    {
+      std::lock_guard lock(state->tails_mutex);
+      auto list = std::make_shared<TailList>(*state->tails);
+      std::erase(*list, tail);
+      state->tails = std::move(list);
+    }
+    while (tail->running.load() != 0) std::this_thread::yield();
   });
 }
 

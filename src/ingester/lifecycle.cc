@@ -138,7 +138,7 @@ void Ingester::State::hurry() {
 
 void Ingester::State::run_loop() {
   const std::int64_t step_ns = std::min(options.flush_check_ns, kDiskCheckNs);
-  std::int64_t last_check_ns = clock.monotonic_ns();
+  std::int64_t last_check_ns = clock.monotonic_ns(), last_disk_ns = last_check_ns;
   while (true) {
     bool hurried = false;
     {
@@ -147,7 +147,10 @@ void Ingester::State::run_loop() {
       if (loop_stop) return;
       hurried = std::exchange(loop_hurry, false);
     }
-    check_disk();
+    if (!hurried || clock.monotonic_ns() - last_disk_ns >= kDiskCheckNs) {
+      last_disk_ns = clock.monotonic_ns();
+      check_disk();
+    }
     const bool due = clock.monotonic_ns() - last_check_ns >= options.flush_check_ns;
     if (!hurried && !due) continue;
     if (due) {

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <limits>
 
 #include "ingester/refusal.h"
 #include "ingester/state.h"
@@ -44,6 +45,10 @@ void Ingester::State::push(const CallContext&, std::shared_ptr<const model::Push
   const TenantLimits limits = options.limits ? options.limits(batch->tenant) : TenantLimits{};
   Tenant& tenant = tenant_of(batch->tenant);
   const std::int64_t window_ns = options.max_chunk_age_ns / 2;
+  const auto oldest_acceptable = [&](std::int64_t highest_ns) {
+    std::int64_t oldest_ns = 0;
+    return __builtin_sub_overflow(highest_ns, window_ns, &oldest_ns) ? std::numeric_limits<std::int64_t>::min() : oldest_ns;
+  };
   const std::uint32_t now_s = seconds_now();
   const auto now_ms = static_cast<std::uint32_t>((clock.monotonic_ns() - epoch_ns) / kNanosPerMilli);
   const bool tailed = tenant.tails.load(std::memory_order_relaxed) > 0;
@@ -91,8 +96,8 @@ void Ingester::State::push(const CallContext&, std::shared_ptr<const model::Push
         ++by_rate;
         continue;
       }
-      if (stream->any && limits.unordered_writes && entry.timestamp_ns < stream->highest_ts_ns - window_ns) {
-        refusals.too_far_behind(entry.timestamp_ns, stream->highest_ts_ns - window_ns);
+      if (stream->any && limits.unordered_writes && entry.timestamp_ns < oldest_acceptable(stream->highest_ts_ns)) {
+        refusals.too_far_behind(entry.timestamp_ns, oldest_acceptable(stream->highest_ts_ns));
         ++by_order;
         continue;
       }
@@ -184,9 +189,16 @@ void Ingester::State::replay_push(const model::PushBatch& batch, std::span<const
 }
 
 void Ingester::State::notify_tails(const model::PushBatch& batch, const std::vector<std::uint8_t>& fresh) {
-  std::shared_lock lock(tails_mutex);
-  for (const auto& tail : tails) {
+  std::shared_ptr<const TailList> list;
+  {
+    std::lock_guard lock(tails_mutex);
+    list = tails;
+  }
+  for (const auto& tail : *list) {
     if (tail->tenant != batch.tenant) continue;
+    tail->running.fetch_add(1);
+    const std::shared_ptr<Tail> leave(tail.get(), [](Tail* t) { t->running.fetch_sub(1); });
+    if (tail->closed.load()) continue;
     for (const auto& part : batch.streams) {
       if (!model::matches_all(tail->matchers, part.labels->labels)) continue;
       std::vector<rpc::TailEntry> entries;

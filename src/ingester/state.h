@@ -34,11 +34,15 @@ inline constexpr std::uint64_t kChunkRawBytesSplit = 48 << 20;     // where a st
 inline constexpr std::uint64_t kObjectBytesMin = 8 << 20;         // full chunks wait for company up to here, or …
 inline constexpr std::int64_t kObjectWaitNs = 15 * kNanosPerMinute;
 
+// A push counts itself in before it looks at `closed`; who closes looks at `running` afterwards. So one of them sees the other.
 struct Tail {
   std::string tenant;
   std::vector<model::Matcher> matchers;
   rpc::TailSink sink;
+  std::atomic<bool> closed{false};
+  std::atomic<std::uint32_t> running{0};
 };
+using TailList = std::vector<std::shared_ptr<Tail>>;
 
 struct Tenant {
   std::string name;
@@ -309,8 +313,8 @@ struct Ingester::State {
 
   std::unique_ptr<wal::Writer> wal;            // null when disabled; set before `running`
 
-  mutable std::shared_mutex tails_mutex;       // guards tails; held shared while sinks run
-  std::vector<std::shared_ptr<Tail>> tails;
+  mutable std::mutex tails_mutex;              // guards the pointer; the list is replaced, never changed
+  std::shared_ptr<const TailList> tails = std::make_shared<const TailList>();
 
   std::mutex loop_mutex;                       // guards all below
   std::condition_variable loop_wake;
