@@ -72,9 +72,40 @@ Result<TailParams> parse_tail_params(const http::Params& form, std::int64_t now_
   return params;
 }
 
+std::shared_ptr<TailSocket> TailSocket::watch(const std::shared_ptr<http::WebSocket>& socket) {
+  auto watched = std::make_shared<TailSocket>();
+  watched->socket_ = socket;
+  socket->on_close([watched] {
+    const std::lock_guard lock(watched->mutex_);   // waits for a send in progress
+    watched->gone_ = true;
+    watched->socket_.reset();
+  });
+  return watched;
+}
+
+bool TailSocket::send(std::string frame) {
+  const std::lock_guard lock(mutex_);
+  if (gone_) return true;
+  const auto socket = socket_.lock();
+  return !socket || socket->send_text(std::move(frame)) || socket->closed();
+}
+
+bool TailSocket::closed() {
+  const std::lock_guard lock(mutex_);
+  if (gone_) return true;
+  const auto socket = socket_.lock();
+  return !socket || socket->closed();
+}
+
+void TailSocket::close(int code, const std::string& reason) {
+  const std::lock_guard lock(mutex_);
+  if (gone_) return;
+  if (const auto socket = socket_.lock()) socket->close(code, reason);
+}
+
 TailSession::TailSession(std::shared_ptr<http::WebSocket> socket, std::shared_ptr<TailInbox> inbox, const logql::LogSelector& selector,
                          std::shared_ptr<const engine::Pipeline> pipeline, std::int64_t delay_ns, bool categorize, const Clock& clock)
-    : socket_(socket), inbox_(std::move(inbox)), has_stages_(!selector.stages.empty()), pipeline_(std::move(pipeline)), runner_(pipeline_->make_runner()),
+    : socket_(TailSocket::watch(socket)), inbox_(std::move(inbox)), has_stages_(!selector.stages.empty()), pipeline_(std::move(pipeline)), runner_(pipeline_->make_runner()),
       delay_ns_(delay_ns), categorize_(categorize), clock_(clock), started_ns_(clock.monotonic_ns()) {}
 
 void TailSession::hold(std::shared_ptr<void> subscription, std::shared_ptr<void> slot) {
@@ -103,6 +134,12 @@ void TailInbox::take(std::int64_t until_ns, std::size_t most, std::vector<Waitin
   }
   dropped = std::move(dropped_);
   dropped_.clear();
+}
+
+void TailInbox::lose(std::vector<Dropped> entries) {
+  const std::lock_guard lock(mutex_);
+  for (Dropped& entry : entries)
+    if (dropped_.size() < kDroppedMax) dropped_.push_back(std::move(entry));
 }
 
 bool TailInbox::empty() const {
@@ -137,8 +174,8 @@ void TailSession::append_element(std::string& out, bool& first, const engine::Re
   out += "]]}";
 }
 
-void TailSession::send(std::string streams, std::vector<Dropped> dropped) {
-  if (streams.empty() && dropped.empty()) return;
+bool TailSession::send(std::string streams, const std::vector<Dropped>& dropped) {
+  if (streams.empty() && dropped.empty()) return true;
   std::string frame = "{\"streams\":[" + streams + "]";
   if (!dropped.empty()) {
     frame += ",\"dropped_entries\":[";
@@ -153,7 +190,7 @@ void TailSession::send(std::string streams, std::vector<Dropped> dropped) {
   }
   if (categorize_) frame += ",\"encodingFlags\":[\"categorize-labels\"]";
   frame += '}';
-  if (const auto socket = socket_.lock()) socket->send_text(std::move(frame));
+  return socket_->send(std::move(frame));
 }
 
 void TailSession::send_history(const engine::LogResult& history) {
@@ -208,13 +245,10 @@ void TailSession::append_live(std::string& out, std::vector<Waiting>& batch, boo
 
 bool TailSession::pump() {
   const std::int64_t now_ns = clock_.monotonic_ns();
-  {
-    const auto socket = socket_.lock();
-    if (!socket || socket->closed()) return false;
-    if (now_ns - started_ns_ > kTailDurationMaxNs) {
-      socket->close(kCloseInternalError, "reached tail max duration limit");
-      return false;
-    }
+  if (socket_->closed()) return false;
+  if (now_ns - started_ns_ > kTailDurationMaxNs) {
+    socket_->close(kCloseInternalError, "reached tail max duration limit");
+    return false;
   }
   std::vector<Waiting> batch;
   std::vector<Dropped> dropped;
@@ -222,7 +256,10 @@ bool TailSession::pump() {
   std::string streams;
   bool first = true;
   append_live(streams, batch, first);
-  send(std::move(streams), std::move(dropped));
+  if (send(std::move(streams), dropped)) return true;
+  // The client does not keep up: what it missed is named in the next frame that gets through.
+  for (const Waiting& missed : batch) dropped.push_back({missed.entry.timestamp_ns, missed.labels->text});
+  inbox_->lose(std::move(dropped));
   return true;
 }
 

@@ -44,6 +44,8 @@ class TailInbox {
   void push(const model::LabelsPtr& labels, const std::vector<rpc::TailEntry>& entries, std::int64_t now_ns);
   // Entries received until `until_ns`, at most `most`, and what was dropped since the last call.
   void take(std::int64_t until_ns, std::size_t most, std::vector<Waiting>& entries, std::vector<Dropped>& dropped);
+  // Adds to what is reported as dropped.
+  void lose(std::vector<Dropped> entries);
   bool empty() const;
 
  private:
@@ -51,6 +53,22 @@ class TailInbox {
   std::deque<Waiting> waiting_;
   std::size_t waiting_bytes_ = 0;
   std::vector<Dropped> dropped_;
+};
+
+// The client's connection, which the server owns: after on_close() nobody may hold it, not even for a moment, because the
+// server's event loop may be gone then.
+class TailSocket {
+ public:
+  static std::shared_ptr<TailSocket> watch(const std::shared_ptr<http::WebSocket>& socket);
+  // False: the client's queue is full and nothing was sent. True when sent, or when there is nobody to send to.
+  bool send(std::string frame);
+  bool closed();
+  void close(int code, const std::string& reason);
+
+ private:
+  std::mutex mutex_;   // held while the connection is used
+  std::weak_ptr<http::WebSocket> socket_;
+  bool gone_ = false;
 };
 
 // One client. Used by the thread that starts it, then by the pump's only.
@@ -72,9 +90,10 @@ class TailSession {
   void append_live(std::string& out, std::vector<Waiting>& batch, bool& first);
   void append_element(std::string& out, bool& first, const engine::ResultLabels& labels, std::int64_t timestamp_ns, std::string_view line);
   std::uint64_t entry_key(const engine::ResultLabels& labels, std::int64_t timestamp_ns, std::string_view line) const;
-  void send(std::string streams, std::vector<Dropped> dropped);
+  // False: the client's queue is full and nothing was sent.
+  bool send(std::string streams, const std::vector<Dropped>& dropped);
 
-  const std::weak_ptr<http::WebSocket> socket_;   // the server owns connections and may end before the pump does
+  const std::shared_ptr<TailSocket> socket_;
   const std::shared_ptr<TailInbox> inbox_;
   const bool has_stages_;
   const std::shared_ptr<const engine::Pipeline> pipeline_;

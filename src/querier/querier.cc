@@ -133,7 +133,7 @@ Result<IndexStats> Querier::stats(const CallContext& ctx, const rpc::SelectReque
   stats.streams = all.size();
   for (const rpc::SeriesVolume& volume : all) {
     stats.chunks += volume.chunks;
-    stats.bytes += volume.bytes;
+    stats.bytes += (volume.bytes + 512) / 1024 * 1024;   // whole KiB, the unit of Loki's index
     stats.entries += volume.entries;
   }
   return stats;
