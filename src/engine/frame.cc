@@ -86,7 +86,9 @@ void FrameImpl::choose_slots(const logql::Grouping* grouping) {
   }
   std::sort(chosen.begin(), chosen.end(), [](const LabelSlot* a, const LabelSlot* b) { return a->name < b->name; });
   chosen.erase(std::unique(chosen.begin(), chosen.end()), chosen.end());
+  error_field_ = nullptr;
   for (const LabelSlot* const slot : chosen) {
+    if (slot->name == kErrorLabel) error_field_ = slot;
     const LabelTable::Constant constant = labels.constant(*slot);
     if (constant.known) {
       if (constant.present) constant_.push_back({slot->name, constant.value, LabelCategory::kStream});

@@ -17,20 +17,31 @@ class FrameImpl final : public Frame {
 
   std::uint32_t size() const override { return static_cast<std::uint32_t>(batch_.selection.size()); }
   std::int64_t timestamp_ns(std::uint32_t i) const override { return batch_.columns->timestamps_ns[batch_.block_rows[row(i)]]; }
+  std::uint32_t block_row(std::uint32_t i) const override { return batch_.block_rows[row(i)]; }
   std::string_view line(std::uint32_t i) const override { return batch_.line(row(i)); }
-  bool has_error(std::uint32_t i) const override { return row_fails(row(i)); }
-  std::string_view error(std::uint32_t i) const override { return row_error_text(batch_.error(row(i))); }
+  bool has_error(std::uint32_t i) const override { return row_fails(row(i)) || !error_field(row(i)).empty(); }
+  std::string_view error(std::uint32_t i) const override {
+    const RowError error = batch_.error(row(i));
+    return error != RowError::kNone ? row_error_text(error) : error_field(row(i));
+  }
   std::string_view error_details(std::uint32_t i) const override { return batch_.error_details(row(i)); }
   double value(std::uint32_t i) const override { return values[i]; }
   std::span<const std::uint32_t> label_sets(LabelSetTable& table, const logql::Grouping* grouping) override;
   std::string_view label(std::uint32_t i, std::string_view name) const override;
 
+  void begin_run() { error_field_ = nullptr; }
   std::vector<double> values;   // by frame position, with unwrap
 
  private:
   struct Found { std::string_view value; LabelCategory category; };
   std::uint32_t row(std::uint32_t i) const { return batch_.selection[i]; }
   bool row_fails(std::uint32_t at) const { return batch_.error(at) != RowError::kNone && !batch_.preserved(at); }
+  // A field of the line that is named __error__ counts as an error where it shows in the row's label set, as in Loki.
+  std::string_view error_field(std::uint32_t at) const {
+    std::string_view value;
+    const bool found = error_field_ != nullptr && !batch_.preserved(at) && batch_.labels.get(*error_field_, at, value);
+    return found ? value : std::string_view("", 0);
+  }
   bool lookup(const LabelSlot& slot, std::uint32_t at, Found& found) const;
 
   void choose_slots(const logql::Grouping* grouping);
@@ -44,6 +55,7 @@ class FrameImpl final : public Frame {
 
   Batch& batch_;
   std::string unwrapped_;
+  const LabelSlot* error_field_ = nullptr;         // set by label_sets() when visible there
 
   // One label_sets() call.
   std::vector<LabelSetTable::View> constant_;      // labels all rows share

@@ -43,6 +43,7 @@ class Runner final : public PipelineRunner {
     }
     Batch& batch = state_->batch;
     batch.clear();
+    state_->frame.begin_run();
     batch.columns = &columns;
     choose_rows(columns, first, last, start_ns, end_ns, skip);
     state_->labels.begin_run(columns, &batch.block_rows);

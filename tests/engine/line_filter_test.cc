@@ -98,6 +98,7 @@ TEST_F(LineFilters, TimeRangeAndSkippedRows) {
   ASSERT_EQ((*frame)->size(), 2U) << "rows 1 to 4 without 2 and 3";
   EXPECT_EQ((*frame)->line(0), "x1");
   EXPECT_EQ((*frame)->timestamp_ns(1), row_time_ns(4));
+  EXPECT_EQ((*frame)->block_row(1), 4U);
   EXPECT_EQ((*runner->run(columns, 0, 6, row_time_ns(7), row_time_ns(9), {}))->size(), 0U);
   EXPECT_FALSE(runner->run(columns, 0, 7, 0, INT64_MAX, {}).ok());
 }

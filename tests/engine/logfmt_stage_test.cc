@@ -60,6 +60,16 @@ TEST_F(LogfmtStage, Expressions) {
 TEST_F(LogfmtStage, ErrorLabelsAsFields) {
   EXPECT_EQ(parse("| logfmt", "__error__=fake x=1"), (LabelMap{{"__error__", "fake"}, {"x", "1"}}));
   EXPECT_FALSE(run("| logfmt | __error__=\"\"", {"__error__=fake x=1"}).empty()) << "the filter sees the state, not the field";
+  EXPECT_TRUE(run("| logfmt", {"__error__=fake x=1"})[0].fails) << "visible in the row's labels";
+  EXPECT_FALSE(run("| logfmt", {"x=1"})[0].fails);
+  options.needed_labels = std::vector<std::string>{"x"};
+  grouping = logql::Grouping{false, {"x"}};
+  EXPECT_FALSE(run("| logfmt", {"__error__=fake x=1"})[0].fails) << "grouped away";
+  grouping = logql::Grouping{false, {"__error__"}};
+  options.needed_labels = std::vector<std::string>{"__error__"};
+  const auto out = run("| logfmt", {"__error__=fake x=1"});
+  EXPECT_TRUE(out[0].fails);
+  EXPECT_EQ(out[0].labels, (LabelMap{{"__error__", "fake"}}));
 }
 
 }  // namespace

@@ -48,9 +48,11 @@ class Frame {
   virtual ~Frame() = default;
   virtual std::uint32_t size() const = 0;
   virtual std::int64_t timestamp_ns(std::uint32_t i) const = 0;
+  virtual std::uint32_t block_row(std::uint32_t i) const = 0;      // its row in the block's columns
   virtual std::string_view line(std::uint32_t i) const = 0;        // after line_format; needs_line
   // The row's error must fail a metric query: non-empty __error__, unless needed_labels or a filter names __error__ and a
-  // parser raised it; such rows are grouped like others and show __error__ where `by` asks for it (reference §4).
+  // parser raised it; such rows are grouped like others and show __error__ where `by` asks for it (reference §4). After
+  // label_sets() also rows whose set shows a parsed field of that name.
   virtual bool has_error(std::uint32_t i) const = 0;
   virtual std::string_view error(std::uint32_t i) const = 0;
   virtual std::string_view error_details(std::uint32_t i) const = 0;
