@@ -36,7 +36,7 @@ class Runner final : public PipelineRunner {
   Result<Frame*> run(const chunk::Columns& columns, std::uint32_t first, std::uint32_t last, std::int64_t start_ns,
                      std::int64_t end_ns, std::span<const std::uint32_t> skip) override {
     if (first > last || last > columns.timestamps_ns.size()) return Error(ErrorCode::kInternal, "pipeline: row range outside of the block");
-    if (plan_->reads_line && last >= columns.line_offsets.size()) return Error(ErrorCode::kInternal, "pipeline: block loaded without lines");
+    if (plan_->reads_line && first < last && last >= columns.line_offsets.size()) return Error(ErrorCode::kInternal, "pipeline: block loaded without lines");
     if (state_->labels.size() > kMaxSlots) {
       restart();
       if (stream_ != nullptr) state_->labels.begin_stream(stream_->labels);
