@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <iterator>
 #include <set>
 
 #include "skald/model/time.h"
@@ -89,6 +90,36 @@ Result<void> check_entries(const config::Limits& limits, std::uint32_t limit) {
                  std::to_string(limits.max_entries_limit_per_query) + ")");
 }
 
+std::int64_t longest_window_ns(const logql::Query& query) {
+  std::int64_t widest_ns = 0;
+  if (!query.is_log())
+    for_each_range(query.metric(), [&](const logql::LogRange& range) {
+      widest_ns = std::max(widest_ns, range.range_ns + std::max<std::int64_t>(0, range.offset_ns));
+    });
+  return widest_ns;
+}
+
+std::string human_bytes(std::uint64_t bytes) {
+  static constexpr const char* kUnits[] = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};
+  if (bytes < 10) return std::to_string(bytes) + "B";
+  double value = static_cast<double>(bytes);
+  std::size_t unit = 0;
+  while (value >= 1000 && unit + 1 < std::size(kUnits)) {
+    value /= 1000;
+    ++unit;
+  }
+  const std::int64_t tenths = static_cast<std::int64_t>(value * 10 + 0.5);
+  if (tenths >= 100) return std::to_string((tenths + 5) / 10) + kUnits[unit];
+  return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + kUnits[unit];
+}
+
+Result<void> check_bytes(const config::Limits& limits, std::uint64_t bytes) {
+  if (limits.max_query_bytes_read <= 0 || bytes <= static_cast<std::uint64_t>(limits.max_query_bytes_read)) return {};
+  return refused("the query would read too many bytes (query: " + human_bytes(bytes) + ", limit: " +
+                 human_bytes(static_cast<std::uint64_t>(limits.max_query_bytes_read)) +
+                 "); consider adding more specific stream selectors or reduce the time range of the query");
+}
+
 Result<void> check_query(const config::Limits& limits, const logql::Query& query, const std::string& text, const QueryRange& range) {
   for (const config::BlockedQuery& rule : limits.blocked_queries)
     if (is_blocked(rule, query, text)) return refused("query blocked by policy");
@@ -96,16 +127,14 @@ Result<void> check_query(const config::Limits& limits, const logql::Query& query
   const std::int64_t length_ns = range.end_ns - range.start_ns;
   SKALD_TRY_VOID(check_length(limits, length_ns));
   if (query.is_log()) return {};
-  std::int64_t widest_ns = 0;
   std::optional<Error> too_wide;
   for_each_range(query.metric(), [&](const logql::LogRange& log_range) {
-    widest_ns = std::max(widest_ns, log_range.range_ns + std::max<std::int64_t>(0, log_range.offset_ns));
     if (limits.max_query_range > 0 && log_range.range_ns > limits.max_query_range && !too_wide)
       too_wide = refused("[interval] value exceeds limit: [" + model::format_prom_duration(log_range.range_ns) + "] > [" +
                          model::format_prom_duration(limits.max_query_range) + "]");
   });
   if (too_wide) return std::move(*too_wide);
-  return check_length(limits, length_ns + widest_ns);
+  return check_length(limits, length_ns + longest_window_ns(query));
 }
 
 }  // namespace skald::api

@@ -18,6 +18,12 @@ struct QueryRange {
 Result<void> check_query(const config::Limits& limits, const logql::Query& query, const std::string& text, const QueryRange& range);
 // max_entries_limit_per_query; log queries only.
 Result<void> check_entries(const config::Limits& limits, std::uint32_t limit);
+// max_query_bytes_read against an estimate of the bytes the query would read.
+Result<void> check_bytes(const config::Limits& limits, std::uint64_t bytes);
+// 1234567 → "1.2MB": units of 1000, one decimal below ten.
+std::string human_bytes(std::uint64_t bytes);
+// Longest range plus offset of a metric query; 0 for log queries.
+std::int64_t longest_window_ns(const logql::Query& query);
 // max_query_length of metadata requests.
 Result<void> check_length(const config::Limits& limits, std::int64_t length_ns);
 

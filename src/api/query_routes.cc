@@ -28,6 +28,24 @@ engine::QueryResult empty_result(const logql::Query& query, bool instant) {
   return result;
 }
 
+// What the selectors match in the range, as the index estimates it; only asked for when there is a limit.
+Result<void> check_volume(ReadDeps& deps, const ReadRequest& request, const logql::Query& query, const engine::QueryParams& params) {
+  if (request.limits->max_query_bytes_read <= 0) return {};
+  std::uint64_t bytes = 0;
+  for (const logql::LogSelector* selector : logql::selectors_of(query)) {
+    SKALD_TRY(const auto volumes, deps.querier.volumes(request.ctx, {selector->matchers, params.start_ns - longest_window_ns(query), params.end_ns}));
+    for (const rpc::SeriesVolume& volume : volumes) bytes += volume.bytes;
+  }
+  return check_bytes(*request.limits, bytes);
+}
+
+Result<void> check_accept(const ReadRequest& request) {
+  const std::string* accept = request.http.header("Accept");
+  if (!accept || accept->find("application/vnd.apache.parquet") == std::string::npos) return {};
+  return Error(ErrorCode::kInvalidArgument,
+               "support for Parquet encoded responses is disabled. Enable with -frontend.support-parquet-encoding=true");
+}
+
 Result<engine::QueryResult> run(ReadDeps& deps, const ReadRequest& request, const logql::Query& query, engine::QueryParams params) {
   const std::int64_t lookback_ns = request.limits->max_query_lookback;
   if (lookback_ns > 0) {
@@ -35,11 +53,13 @@ Result<engine::QueryResult> run(ReadDeps& deps, const ReadRequest& request, cons
     if (params.end_ns < oldest_ns) return empty_result(query, params.instant);
     params.start_ns = std::max(params.start_ns, oldest_ns);
   }
+  SKALD_TRY_VOID(check_volume(deps, request, query, params));
   engine::Engine engine(deps.querier, deps.pool);
   return engine.run(request.ctx, query, params, engine_limits(request));
 }
 
 Result<http::Response> handle_range(ReadDeps& deps, const ReadRequest& request) {
+  SKALD_TRY_VOID(check_accept(request));
   SKALD_TRY(const RangeParams params, parse_range_params(request.form, request.now_ns));
   SKALD_TRY(const logql::Query query, logql::parse(params.query));
   SKALD_TRY(engine::QueryResult result, run_range_query(deps, request, query, params));
@@ -47,6 +67,7 @@ Result<http::Response> handle_range(ReadDeps& deps, const ReadRequest& request) 
 }
 
 Result<http::Response> handle_instant(ReadDeps& deps, const ReadRequest& request) {
+  SKALD_TRY_VOID(check_accept(request));
   SKALD_TRY(const InstantParams params, parse_instant_params(request.form, request.now_ns));
   SKALD_TRY(const logql::Query query, logql::parse(params.query));
   if (query.is_log())

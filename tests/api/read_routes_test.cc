@@ -89,7 +89,14 @@ TEST_F(RoutesTest, LimitsOfTheTenant) {
   limits_.limits->required_labels = {"app", "team"};
   EXPECT_EQ(range(R"({app="web"})").body, "stream selector is missing required matchers [team], labels present in the query were [app]");
   limits_.limits->required_labels.clear();
-  limits_.limits->blocked_queries = {{.pattern = ".*web.*", .regex = true}};
+  limits_.limits->max_query_bytes_read = 20;
+  EXPECT_EQ(range(R"({app="web"})").body,
+            "the query would read too many bytes (query: 38B, limit: 20B); consider adding more specific stream selectors or reduce the time range of the query");
+  limits_.limits->max_query_bytes_read = 0;
+  config::BlockedQuery rule;
+  rule.pattern = ".*web.*";
+  rule.regex = true;
+  limits_.limits->blocked_queries = {rule};
   EXPECT_EQ(range(R"({app="web"})").body, "query blocked by policy");
   EXPECT_EQ(range(R"({app="api"})").status, 200);
 }
