@@ -5,6 +5,8 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "querier/tenants.h"
+
 namespace skald::querier {
 
 namespace {
@@ -41,10 +43,44 @@ rpc::SelectRequest whole_days(rpc::SelectRequest request) {
 
 }  // namespace
 
-Querier::Querier(rpc::IngesterClient& ingester, rpc::StoreClient* store) : ingester_(ingester), store_(store) {}
+Querier::Querier(rpc::IngesterClient& ingester, rpc::StoreClient* store, QuerierOptions options)
+    : ingester_(ingester), store_(options.ingester_only ? nullptr : store), options_(options) {}
 
 Result<chunk::SelectResult> Querier::select(const CallContext& ctx, const rpc::SelectRequest& request) {
-  SKALD_TRY(chunk::SelectResult merged, ingester_.select(ctx, request));
+  if (!is_several(ctx.tenant)) return select_one(ctx, request);
+  chunk::SelectResult merged;
+  for (const TenantCall& call : calls_of(ctx, request)) {
+    SKALD_TRY(chunk::SelectResult one, select_one(call.ctx, call.request));
+    for (chunk::StreamData& stream : one.streams) {
+      stream.labels = with_tenant(stream.labels, call.ctx.tenant);
+      merged.streams.push_back(std::move(stream));
+    }
+    merged.stats.ingester_chunks_matched += one.stats.ingester_chunks_matched;
+    merged.stats.store_chunk_refs += one.stats.store_chunk_refs;
+    merged.stats.store_chunks_matched += one.stats.store_chunks_matched;
+    merged.stats.chunk_refs_lookup_ns += one.stats.chunk_refs_lookup_ns;
+  }
+  return merged;
+}
+
+engine::Deletions Querier::deletions(const std::string& tenant) {
+  if (!deletions_) return nullptr;
+  if (!is_several(tenant)) return deletions_(tenant);
+  std::shared_ptr<std::vector<engine::Deletion>> all;
+  for (const std::string& one : split_tenants(tenant)) {
+    const engine::Deletions theirs = with_tenant(deletions_(one), one);
+    if (!theirs) continue;
+    if (!all) all = std::make_shared<std::vector<engine::Deletion>>();
+    all->insert(all->end(), theirs->begin(), theirs->end());
+  }
+  return all;
+}
+
+Result<chunk::SelectResult> Querier::select_one(const CallContext& ctx, const rpc::SelectRequest& request) {
+  chunk::SelectResult merged;
+  if (!options_.store_only) {
+    SKALD_TRY(merged, ingester_.select(ctx, request));
+  }
   for (chunk::StreamData& stream : merged.streams)
     for (chunk::BlockSlice& slice : stream.blocks) slice.from_ingester = true;
   if (!store_) return merged;
@@ -72,21 +108,50 @@ Result<chunk::SelectResult> Querier::select(const CallContext& ctx, const rpc::S
   return merged;
 }
 
-Result<std::vector<model::LabelsPtr>> Querier::series(const CallContext& ctx, const rpc::SelectRequest& request) {
-  SKALD_TRY(std::vector<model::LabelsPtr> all, ingester_.series(ctx, request));
+Result<std::vector<model::LabelsPtr>> Querier::series_one(const CallContext& ctx, const rpc::SelectRequest& request) {
+  std::vector<model::LabelsPtr> all;
+  if (!options_.store_only) {
+    SKALD_TRY(all, ingester_.series(ctx, request));
+  }
   if (store_) {
     SKALD_TRY(std::vector<model::LabelsPtr> stored, store_->series(ctx, request));
     all.insert(all.end(), std::make_move_iterator(stored.begin()), std::make_move_iterator(stored.end()));
+  }
+  return all;
+}
+
+Result<std::vector<model::LabelsPtr>> Querier::series(const CallContext& ctx, const rpc::SelectRequest& request) {
+  std::vector<model::LabelsPtr> all;
+  if (is_several(ctx.tenant)) {
+    for (const TenantCall& call : calls_of(ctx, request)) {
+      SKALD_TRY(const std::vector<model::LabelsPtr> one, series_one(call.ctx, call.request));
+      for (const model::LabelsPtr& labels : one) all.push_back(with_tenant(labels, call.ctx.tenant));
+    }
+  } else {
+    SKALD_TRY(all, series_one(ctx, request));
   }
   std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a->text < b->text; });
   all.erase(std::unique(all.begin(), all.end(), [](const auto& a, const auto& b) { return a->text == b->text; }), all.end());
   return all;
 }
 
+Result<std::vector<model::LabelsPtr>> Querier::recent_series(const CallContext& ctx, const rpc::SelectRequest& days) {
+  if (options_.store_only) return std::vector<model::LabelsPtr>{};
+  return ingester_.series(ctx, days);
+}
+
 Result<std::vector<std::string>> Querier::label_names(const CallContext& ctx, const rpc::SelectRequest& request) {
   const rpc::SelectRequest days = whole_days(request);
   std::set<std::string> names;
-  SKALD_TRY(auto streams, ingester_.series(ctx, days));
+  if (is_several(ctx.tenant)) {
+    for (const TenantCall& call : calls_of(ctx, request)) {
+      SKALD_TRY(std::vector<std::string> one, label_names(call.ctx, call.request));
+      if (!one.empty()) names.emplace(kTenantLabel);
+      for (std::string& name : one) names.insert(name == kTenantLabel ? std::string(kOriginalTenantLabel) : std::move(name));
+    }
+    return std::vector<std::string>(names.begin(), names.end());
+  }
+  SKALD_TRY(auto streams, recent_series(ctx, days));
   for (const auto& stream : streams)
     for (const model::Label& label : stream->labels.pairs()) names.insert(label.name);
   if (store_) {
@@ -99,7 +164,19 @@ Result<std::vector<std::string>> Querier::label_names(const CallContext& ctx, co
 Result<std::vector<std::string>> Querier::label_values(const CallContext& ctx, const std::string& name, const rpc::SelectRequest& request) {
   const rpc::SelectRequest days = whole_days(request);
   std::set<std::string> values;
-  SKALD_TRY(auto streams, ingester_.series(ctx, days));
+  if (is_several(ctx.tenant)) {
+    const std::string inner = name == kOriginalTenantLabel ? std::string(kTenantLabel) : name;
+    for (const TenantCall& call : calls_of(ctx, request)) {
+      if (name == kTenantLabel) {   // every tenant asked is a value, as Loki answers it
+        values.insert(call.ctx.tenant);
+        continue;
+      }
+      SKALD_TRY(std::vector<std::string> one, label_values(call.ctx, inner, call.request));
+      values.insert(std::make_move_iterator(one.begin()), std::make_move_iterator(one.end()));
+    }
+    return std::vector<std::string>(values.begin(), values.end());
+  }
+  SKALD_TRY(auto streams, recent_series(ctx, days));
   for (const auto& stream : streams)
     if (stream->labels.has(name)) values.emplace(stream->labels.get(name));
   if (store_) {
@@ -110,7 +187,23 @@ Result<std::vector<std::string>> Querier::label_values(const CallContext& ctx, c
 }
 
 Result<std::vector<rpc::SeriesVolume>> Querier::volumes(const CallContext& ctx, const rpc::SelectRequest& request) {
-  SKALD_TRY(std::vector<rpc::SeriesVolume> parts, ingester_.volumes(ctx, request));
+  if (!is_several(ctx.tenant)) return volumes_one(ctx, request);
+  std::vector<rpc::SeriesVolume> all;
+  for (const TenantCall& call : calls_of(ctx, request)) {
+    SKALD_TRY(std::vector<rpc::SeriesVolume> one, volumes_one(call.ctx, call.request));
+    for (rpc::SeriesVolume& volume : one) {
+      volume.labels = with_tenant(volume.labels, call.ctx.tenant);
+      all.push_back(std::move(volume));
+    }
+  }
+  return all;
+}
+
+Result<std::vector<rpc::SeriesVolume>> Querier::volumes_one(const CallContext& ctx, const rpc::SelectRequest& request) {
+  std::vector<rpc::SeriesVolume> parts;
+  if (!options_.store_only) {
+    SKALD_TRY(parts, ingester_.volumes(ctx, request));
+  }
   if (store_) {
     SKALD_TRY(std::vector<rpc::SeriesVolume> stored, store_->volumes(ctx, request));
     parts.insert(parts.end(), std::make_move_iterator(stored.begin()), std::make_move_iterator(stored.end()));
@@ -140,7 +233,17 @@ Result<IndexStats> Querier::stats(const CallContext& ctx, const rpc::SelectReque
 }
 
 Result<std::shared_ptr<void>> Querier::tail(const CallContext& ctx, std::vector<model::Matcher> matchers, rpc::TailSink sink) {
-  return ingester_.tail(ctx, std::move(matchers), std::move(sink));
+  if (!is_several(ctx.tenant)) return ingester_.tail(ctx, std::move(matchers), std::move(sink));
+  auto all = std::make_shared<std::vector<std::shared_ptr<void>>>();
+  for (TenantCall& call : calls_of(ctx, {std::move(matchers), 0, 0})) {
+    const std::string tenant = call.ctx.tenant;
+    SKALD_TRY(auto one, ingester_.tail(call.ctx, std::move(call.request.matchers),
+                                       [tenant, sink](const model::LabelsPtr& labels, const std::vector<rpc::TailEntry>& entries) {
+                                         sink(with_tenant(labels, tenant), entries);
+                                       }));
+    all->push_back(std::move(one));
+  }
+  return std::shared_ptr<void>(std::move(all));
 }
 
 }  // namespace skald::querier

@@ -43,7 +43,8 @@ inline std::vector<model::LabelsPtr> series_of(MemorySource& source, const CallC
 
 class FakeIngester final : public rpc::IngesterClient {
  public:
-  MemorySource data;
+  MemorySource data;                             // of every tenant that `tenants` does not name
+  std::map<std::string, MemorySource> tenants;
   std::vector<std::string>* calls = nullptr;   // who was asked, in order
 
   void push(const CallContext&, std::shared_ptr<const model::PushBatch>, std::function<void(Result<model::PushOutcome>)> done) override {
@@ -51,13 +52,17 @@ class FakeIngester final : public rpc::IngesterClient {
   }
   Result<chunk::SelectResult> select(const CallContext& ctx, const rpc::SelectRequest& request) override {
     if (calls) calls->push_back("ingester");
-    return data.select(ctx, request);
+    return of(ctx).select(ctx, request);
   }
-  Result<std::vector<model::LabelsPtr>> series(const CallContext& ctx, const rpc::SelectRequest& request) override { return series_of(data, ctx, request); }
-  Result<std::vector<rpc::SeriesVolume>> volumes(const CallContext& ctx, const rpc::SelectRequest& request) override { return volumes_of(data, ctx, request); }
+  Result<std::vector<model::LabelsPtr>> series(const CallContext& ctx, const rpc::SelectRequest& request) override { return series_of(of(ctx), ctx, request); }
+  Result<std::vector<rpc::SeriesVolume>> volumes(const CallContext& ctx, const rpc::SelectRequest& request) override { return volumes_of(of(ctx), ctx, request); }
   Result<std::shared_ptr<void>> tail(const CallContext&, std::vector<model::Matcher>, rpc::TailSink sink) override {
     sink_ = std::make_shared<rpc::TailSink>(std::move(sink));
     return std::shared_ptr<void>(sink_);
+  }
+  MemorySource& of(const CallContext& ctx) {
+    const auto found = tenants.find(ctx.tenant);
+    return found == tenants.end() ? data : found->second;
   }
   // Hands entries to the last tail; false when nobody tails any more.
   bool emit(const model::LabelsPtr& labels, const std::vector<rpc::TailEntry>& entries) {

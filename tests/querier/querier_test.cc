@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "querier/fake_clients.h"
+#include "skald/logql/parser.h"
 
 namespace skald::querier {
 namespace {
@@ -67,6 +68,76 @@ TEST_F(QuerierTest, LabelsSeriesAndVolumesOfBoth) {
   std::uint64_t bytes = 0;
   for (const rpc::SeriesVolume& volume : *volumes) bytes += volume.bytes;
   EXPECT_EQ(bytes, 3U + 3 + 3 + 5 + 1 + 2);
+}
+
+class SeveralTenants : public QuerierTest {
+ protected:
+  void SetUp() override {
+    ingester_.tenants["a"].add(R"({app="web"})", {{1 * kSecond, "of a"}}, 1);
+    ingester_.tenants["b"].add(R"({app="web", __tenant_id__="own"})", {{2 * kSecond, "of b"}, {3 * kSecond, "more"}}, 1);
+    ctx_.tenant = "a|b";
+  }
+  rpc::SelectRequest selecting(const std::string& selector) {
+    rpc::SelectRequest request = all_;
+    request.matchers = *logql::parse_selector(selector);
+    return request;
+  }
+  std::vector<std::string> found(const std::string& selector) {
+    std::vector<std::string> texts;
+    const auto series = querier_.series(ctx_, selecting(selector));
+    for (const model::LabelsPtr& labels : *series) texts.push_back(labels->text);
+    return texts;
+  }
+  Querier querier_{ingester_, nullptr};
+};
+
+TEST_F(SeveralTenants, StreamsSayWhoseTheyAre) {
+  EXPECT_EQ(found(R"({app="web"})"), (std::vector<std::string>{R"({__tenant_id__="a", app="web"})", R"({__tenant_id__="b", app="web", original___tenant_id__="own"})"}));
+  const auto selected = querier_.select(ctx_, selecting(R"({app="web"})"));
+  ASSERT_TRUE(selected.ok());
+  ASSERT_EQ(selected->streams.size(), 2U);
+  EXPECT_EQ(selected->streams[1].labels->labels.get("__tenant_id__"), "b");
+  EXPECT_EQ(querier_.volumes(ctx_, all_)->size(), 2U);
+  EXPECT_EQ(querier_.stats(ctx_, all_)->entries, 3U);
+}
+
+TEST_F(SeveralTenants, SelectorsChooseAmongThem) {
+  EXPECT_EQ(found(R"({__tenant_id__="a"})").size(), 1U);
+  EXPECT_EQ(found(R"({__tenant_id__=~"a|b"})").size(), 2U);
+  EXPECT_EQ(found(R"({__tenant_id__!="a", app="web"})"), (std::vector<std::string>{R"({__tenant_id__="b", app="web", original___tenant_id__="own"})"}));
+  EXPECT_EQ(found(R"({original___tenant_id__="own"})").size(), 1U);
+  EXPECT_TRUE(found(R"({__tenant_id__="c"})").empty()) << "nobody asked about";
+}
+
+TEST_F(SeveralTenants, NamesAndValues) {
+  EXPECT_EQ(*querier_.label_names(ctx_, all_), (std::vector<std::string>{"__tenant_id__", "app", "original___tenant_id__"}));
+  EXPECT_EQ(*querier_.label_values(ctx_, "__tenant_id__", all_), (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(*querier_.label_values(ctx_, "original___tenant_id__", all_), (std::vector<std::string>{"own"}));
+  EXPECT_EQ(*querier_.label_values(ctx_, "app", all_), (std::vector<std::string>{"web"}));
+}
+
+TEST_F(SeveralTenants, DeletionsHoldForTheirTenantOnly) {
+  querier_.set_deletions([](const std::string& tenant) -> engine::Deletions {
+    if (tenant != "a") return nullptr;
+    return std::make_shared<const std::vector<engine::Deletion>>(1, engine::Deletion{0, 9 * kSecond, logql::parse(R"({app="web"})")->log()});
+  });
+  exec::Pool pool("test", 2);
+  engine::Engine engine(querier_, pool);
+  engine::QueryParams params;
+  params.end_ns = 9 * kSecond;
+  const auto result = engine.run(ctx_, *logql::parse(R"({app="web"})"), params, {});
+  ASSERT_TRUE(result.ok());
+  const auto& streams = std::get<engine::LogResult>(result->data).streams;
+  ASSERT_EQ(streams.size(), 1U);
+  EXPECT_EQ(streams[0].entries.size(), 2U);
+}
+
+TEST_F(QuerierTest, OneSideOnly) {
+  Querier memory(ingester_, &store_, {.ingester_only = true}), stored(ingester_, &store_, {.store_only = true});
+  EXPECT_EQ(*memory.label_values(ctx_, "app", all_), (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(*stored.label_values(ctx_, "app", all_), (std::vector<std::string>{"a", "c"}));
+  EXPECT_EQ(memory.select(ctx_, all_)->streams.size(), 2U);
+  EXPECT_EQ(stored.select(ctx_, all_)->streams.size(), 2U);
 }
 
 TEST_F(QuerierTest, WorksWithoutAStore) {

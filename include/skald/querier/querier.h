@@ -19,18 +19,26 @@ struct IndexStats {
   std::uint64_t streams = 0, chunks = 0, bytes = 0, entries = 0;
 };
 
+struct QuerierOptions {
+  bool store_only = false;      // querier.query_store_only
+  bool ingester_only = false;   // querier.query_ingester_only
+};
+
 // Thread-safe. Every call asks the ingester before the store: what moves from one to the other in between is then seen
 // twice (and deduplicated) rather than not at all.
+//
+// The tenant of a call may be several, "a|b": their data is then merged, and every stream says in its label __tenant_id__
+// whose it is. Matchers on that label choose among the tenants.
 class Querier final : public engine::Source {
  public:
   // `store` may be null: data in memory only.
-  Querier(rpc::IngesterClient& ingester, rpc::StoreClient* store);
+  Querier(rpc::IngesterClient& ingester, rpc::StoreClient* store, QuerierOptions options = {});
 
   // What delete requests hide, asked once per query. Set before the first query.
   void set_deletions(std::function<engine::Deletions(const std::string& tenant)> deletions) { deletions_ = std::move(deletions); }
 
   Result<chunk::SelectResult> select(const CallContext& ctx, const rpc::SelectRequest& request) override;
-  engine::Deletions deletions(const std::string& tenant) override { return deletions_ ? deletions_(tenant) : nullptr; }
+  engine::Deletions deletions(const std::string& tenant) override;
 
   // Distinct label sets, sorted by their text.
   Result<std::vector<model::LabelsPtr>> series(const CallContext& ctx, const rpc::SelectRequest& request);
@@ -44,8 +52,16 @@ class Querier final : public engine::Source {
   Result<std::shared_ptr<void>> tail(const CallContext& ctx, std::vector<model::Matcher> matchers, rpc::TailSink sink);
 
  private:
+  // Of one tenant.
+  Result<chunk::SelectResult> select_one(const CallContext& ctx, const rpc::SelectRequest& request);
+  Result<std::vector<model::LabelsPtr>> series_one(const CallContext& ctx, const rpc::SelectRequest& request);
+  Result<std::vector<rpc::SeriesVolume>> volumes_one(const CallContext& ctx, const rpc::SelectRequest& request);
+  // Series whose time lies in the days of the request and which the ingester holds.
+  Result<std::vector<model::LabelsPtr>> recent_series(const CallContext& ctx, const rpc::SelectRequest& days);
+
   rpc::IngesterClient& ingester_;
   rpc::StoreClient* const store_;
+  const QuerierOptions options_;
   std::function<engine::Deletions(const std::string&)> deletions_;
 };
 
