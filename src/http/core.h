@@ -53,11 +53,13 @@ struct Core {
   exec::Pool& pool;
   Metrics metrics;
   Router router;
+  Gate gate;                   // may be empty
   std::optional<asio::ssl::context> tls;
   std::weak_ptr<void> owner;   // keeps everything here alive while a handler still holds a Responder
   std::atomic<bool> stopping{false};
   std::atomic<std::size_t> open_connections{0};
   std::atomic<std::size_t> running_requests{0};
+  std::atomic<std::size_t> open_websockets{0};
 };
 
 // Starts a session; it lives until its connection ends. Two files instantiate one template, to keep each compile short.

@@ -3,6 +3,7 @@
 #include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <algorithm>
 #include <chrono>
 
 #include "core.h"
@@ -119,6 +120,7 @@ Server::Server(ServerOptions options, exec::Pool& pool, obs::Registry& registry)
 Server::~Server() { stop(0); }
 
 void Server::add(Route route) { state_->core.router.add(std::move(route)); }
+void Server::set_gate(Gate gate) { state_->core.gate = std::move(gate); }
 std::uint16_t Server::port() const { return state_->port; }
 
 Result<void> Server::start() {
@@ -171,7 +173,12 @@ void Server::stop(std::int64_t grace_ms) {
       for (Connection* connection : now) connection->close_if_idle();
     });
   }
-  const std::int64_t deadline = system_clock().monotonic_ns() + grace_ms * kNanosPerMilli;
+  const std::int64_t now_ns = system_clock().monotonic_ns();
+  const std::int64_t deadline = now_ns + grace_ms * kNanosPerMilli;
+  const std::int64_t goodbye_deadline = std::min(deadline, now_ns + kNanosPerSecond);   // for close frames to be written and answered
+  while (state.core.open_websockets.load() > 0 && system_clock().monotonic_ns() < goodbye_deadline) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
   while (state.core.running_requests.load() > 0 && system_clock().monotonic_ns() < deadline) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }

@@ -35,6 +35,8 @@ namespace beast = boost::beast;
 inline constexpr auto kTupleAwaitable = asio::as_tuple(asio::use_awaitable);
 inline constexpr std::size_t kReadPieceBytes = 64 * 1024;
 inline constexpr std::size_t kCompressFromBytes = 1400;   // smaller bodies fit a packet anyway
+inline constexpr std::uint64_t kLingerBytesMax = 32ULL << 20;
+inline constexpr std::chrono::seconds kLingerTime{1};
 
 // Delivers exactly one response; a handler that drops it unanswered still gets the client an answer.
 class PendingResponse {
@@ -89,9 +91,12 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
   }
 
   void close_if_idle() override {
-    if (idle_) close_now();
+    constexpr int kGoingAway = 1001;
+    if (const auto websocket = websocket_.lock()) websocket->close(kGoingAway, "server stopping");
+    else if (idle_) close_now();
   }
   void close_now() override {
+    if (const auto websocket = websocket_.lock()) return websocket->close_now();
     boost::system::error_code ignored;
     if (tcp().socket().is_open()) {
       tcp().socket().shutdown(asio::ip::tcp::socket::shutdown_both, ignored);
@@ -136,9 +141,16 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
 
     const std::uint64_t limit = match.route != nullptr && match.route->body_bytes_max != 0 ? match.route->body_bytes_max : core_.options.body_bytes_max;
     const auto declared = parser.content_length();
-    if (declared && *declared > limit) {
-      co_await write_response(too_large(*declared, limit), *request, false, match);
-      co_return false;
+    std::optional<Response> refusal;
+    if (declared && *declared > limit) refusal = too_large(*declared, limit);
+    else if (core_.gate && match.route != nullptr) refusal = core_.gate(*request);
+    if (refusal) {
+      const bool whole = parser.is_done();   // nothing unread: the connection may stay
+      const bool stay = whole && parser.get().keep_alive() && !core_.stopping.load();
+      const bool http_1_0_client = parser.get().version() < 11;
+      const bool written = co_await write_response(std::move(*refusal), *request, stay, match, http_1_0_client);
+      if (written && !whole) co_await linger();
+      co_return written && stay;
     }
     parser.body_limit(limit);
     if (!parser.is_done()) {
@@ -149,7 +161,8 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
       }
       const auto [error, got] = co_await beast::http::async_read(stream_, buffer_, parser, kTupleAwaitable);
       if (error == beast::http::error::body_limit) {
-        co_await write_response(too_large(0, limit), *request, false, match);
+        const bool written = co_await write_response(too_large(0, limit), *request, false, match);
+        if (written) co_await linger();
         co_return false;
       }
       if (error) {
@@ -178,9 +191,9 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
   void fill_head(const Parser::value_type& head, Request& request) {
     request.method = std::string(head.method_string());
     request.raw_target = std::string(head.target());
-    if (request.raw_target.starts_with("http://")) {   // absolute form, as proxies send it
-      const std::size_t slash = request.raw_target.find('/', 7);
-      request.raw_target = slash == std::string::npos ? "/" : request.raw_target.substr(slash);
+    if (const std::size_t scheme = request.raw_target.find("://"); scheme < 6 && request.raw_target[0] != '/') {   // absolute form, as proxies send it
+      const std::size_t path = request.raw_target.find_first_of("/?", scheme + 3);
+      request.raw_target = path == std::string::npos ? "/" : (request.raw_target[path] == '?' ? "/" : "") + request.raw_target.substr(path);
     }
     const std::size_t question = request.raw_target.find('?');
     if (question != std::string::npos) request.raw_query = request.raw_target.substr(question + 1);
@@ -238,11 +251,13 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
     return [pending](Response response) { pending->answer(std::move(response)); };
   }
 
-  void call(const Route& route, const std::shared_ptr<Request>& request, Responder responder) {
+  // Runs on a thread of the pool, so it must not own the session: the last owner destroys it, and only the I/O thread may.
+  // `responder` keeps `core` and the route alive.
+  static void call(Core& core, const Route& route, const std::shared_ptr<Request>& request, const Responder& responder) {
     try {
       route.handler(request, responder);
     } catch (const std::exception& error) {
-      core_.metrics.panics.add();
+      core.metrics.panics.add();
       log::error("handler threw", {{"route", route.name}, {"error", error.what()}});
       responder(Response::text(500, std::string("internal error: ") + error.what() + "\n"));
     }
@@ -263,10 +278,11 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
     inflight.add(1);
     Responder responder = make_responder(*request);
     if (route.run_on == RunOn::kIo) {
-      call(route, request, std::move(responder));
+      call(core_, route, request, responder);
+      responder = nullptr;
     } else {
-      const auto self = this->shared_from_this();
-      core_.pool.submit([self, this, &route, request, responder = std::move(responder)]() mutable { call(route, request, std::move(responder)); });
+      auto work = [&core = core_, &route, request, responder = std::move(responder)] { call(core, route, request, responder); };
+      core_.pool.submit(std::move(work));
     }
     if (!response_) {
       tcp().expires_never();
@@ -348,7 +364,22 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
     std::string text = fmt::format("{} Bad Request: {}", status, error.message());
     Response response = Response::text(status, std::move(text));
     std::string bytes = response_head(response, false, false) + response.body;
-    co_await write_all(std::move(bytes));
+    const bool written = co_await write_all(std::move(bytes));
+    if (written) co_await linger();
+  }
+
+  // After an answer to a request that was not read to its end. Closing with unread bytes resets the connection, and a reset
+  // can overtake the answer; so what the client still sends is thrown away for a while.
+  asio::awaitable<void> linger() {
+    boost::system::error_code ignored;
+    tcp().socket().shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
+    buffer_.consume(buffer_.size());
+    tcp().expires_after(kLingerTime);
+    for (std::uint64_t thrown_away = 0; thrown_away < kLingerBytesMax;) {
+      const auto [error, got] = co_await tcp().async_read_some(buffer_.prepare(kReadPieceBytes), kTupleAwaitable);
+      if (error) co_return;
+      thrown_away += got;
+    }
   }
 
   asio::awaitable<bool> serve_websocket(Parser& parser, std::shared_ptr<Request> request, const Router::Match& match, const std::string& upgrade) {
@@ -366,8 +397,11 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
     }
     tcp().expires_never();
     auto head = parser.release();
-    auto socket = std::make_shared<WebSocketSession<Stream>>(std::move(stream_), thread_.io, core_.options.write_timeout_ms, request->cancel);
-    co_await socket->run(std::move(head), request, core_.pool, match.route->websocket_handler);
+    auto socket = std::make_shared<WebSocketSession<Stream>>(std::move(stream_), thread_.io, request->cancel);
+    websocket_ = socket;
+    ++core_.open_websockets;
+    co_await socket->run(std::move(head), request, core_.pool, match.route->websocket_handler, core_.owner.lock());
+    --core_.open_websockets;
     finish(*request, match, 101, 0, true);
     co_return false;
   }
@@ -378,6 +412,7 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
   beast::flat_buffer buffer_;
   asio::steady_timer response_event_;      // cancelled = look at response_
   std::optional<Response> response_;
+  std::weak_ptr<WebSocketSession<Stream>> websocket_;   // after the upgrade; the stream has moved there
   std::string remote_;
   bool idle_ = true;
 };

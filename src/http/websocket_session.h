@@ -19,6 +19,7 @@
 
 #include "skald/exec/pool.h"
 #include "skald/http/server.h"
+#include "skald/obs/log.h"
 
 namespace skald::http {
 
@@ -27,8 +28,8 @@ inline constexpr std::size_t kWebSocketQueueBytesMax = 8U << 20;   // a client t
 template <class Stream>
 class WebSocketSession final : public WebSocket, public std::enable_shared_from_this<WebSocketSession<Stream>> {
  public:
-  WebSocketSession(Stream stream, boost::asio::io_context& io, std::int64_t write_timeout_ms, std::shared_ptr<CancelToken> cancel)
-      : socket_(std::move(stream)), io_(io), wake_(io), write_timeout_ms_(write_timeout_ms), cancel_(std::move(cancel)) {}
+  WebSocketSession(Stream stream, boost::asio::io_context& io, std::shared_ptr<CancelToken> cancel)
+      : socket_(std::move(stream)), io_(io), wake_(io), cancel_(std::move(cancel)) {}
 
   bool send_text(std::string message) override {
     {
@@ -53,6 +54,8 @@ class WebSocketSession final : public WebSocket, public std::enable_shared_from_
     }
     wake();
   }
+  // On the I/O thread, without a word to the peer.
+  void close_now() { boost::beast::get_lowest_layer(socket_).close(); }
   bool closed() const override {
     const std::lock_guard lock(mutex_);
     return closed_;
@@ -67,9 +70,10 @@ class WebSocketSession final : public WebSocket, public std::enable_shared_from_
     if (already) handler();
   }
 
-  // Accepts, then writes until closed. Returns when the connection is over.
+  // Accepts, then writes until closed. Returns when the connection is over. `owner` keeps the server's state, and so the
+  // handler, until the handler has run.
   boost::asio::awaitable<void> run(boost::beast::http::request<boost::beast::http::string_body> head, std::shared_ptr<Request> request,
-                                   exec::Pool& pool, const WebSocketHandler& handler) {
+                                   exec::Pool& pool, const WebSocketHandler& handler, std::shared_ptr<void> owner) {
     namespace ws = boost::beast::websocket;
     constexpr auto kTuple = boost::asio::as_tuple(boost::asio::use_awaitable);
     const auto self = this->shared_from_this();
@@ -82,7 +86,15 @@ class WebSocketSession final : public WebSocket, public std::enable_shared_from_
       co_return;
     }
     boost::asio::co_spawn(io_, read_until_closed(), boost::asio::detached);
-    pool.submit([self, request, &handler] { handler(request, self); });
+    auto work = [owner = std::move(owner), self, request, &handler] {   // destroyed from the right: the owner last
+      try {
+        handler(request, self);
+      } catch (const std::exception& error) {
+        log::error("websocket handler threw", {{"path", request->path}, {"error", error.what()}});
+        self->close(static_cast<int>(ws::close_code::internal_error), "internal error");
+      }
+    };
+    pool.submit(std::move(work));
     while (true) {
       std::string message;
       bool have = false;
@@ -156,7 +168,6 @@ class WebSocketSession final : public WebSocket, public std::enable_shared_from_
   boost::beast::websocket::stream<Stream> socket_;
   boost::asio::io_context& io_;
   boost::asio::steady_timer wake_;
-  const std::int64_t write_timeout_ms_;
   const std::shared_ptr<CancelToken> cancel_;
   mutable std::mutex mutex_;   // guards all below
   std::deque<std::string> queue_;

@@ -12,7 +12,7 @@
 namespace skald::obs {
 namespace {
 
-enum Kind { kCounterKind, kGaugeKind, kHistogramKind, kGaugeFunctionKind };
+enum Kind { kCounterKind, kGaugeKind, kHistogramKind, kGaugeFunctionKind, kCounterFunctionKind };
 
 std::string escape_label_value(std::string_view value) {
   std::string out;
@@ -31,7 +31,8 @@ std::string format_number(double v) {
   if (std::isnan(v)) return "NaN";
   if (std::isinf(v)) return v > 0 ? "+Inf" : "-Inf";
   char buffer[64];
-  const auto end = std::to_chars(buffer, buffer + sizeof buffer, v, std::chars_format::scientific).ptr;
+  const auto end = std::to_chars(buffer, buffer + sizeof buffer - 1, v, std::chars_format::scientific).ptr;
+  *end = 0;   // for atoi
   const std::string_view scientific(buffer, static_cast<std::size_t>(end - buffer));
   const int exponent = std::atoi(scientific.data() + scientific.find('e') + 1);
   if (exponent < -4 || exponent >= 6) return std::string(scientific);
@@ -201,6 +202,11 @@ void Registry::gauge_function(std::string_view name, std::string_view help, std:
   find_or_add(name, help, kGaugeFunctionKind).functions.push_back(std::move(read));
 }
 
+void Registry::counter_function(std::string_view name, std::string_view help, std::function<double()> read) {
+  const std::lock_guard lock(mutex_);
+  find_or_add(name, help, kCounterFunctionKind).functions.push_back(std::move(read));
+}
+
 std::string Registry::expose_text() const {
   std::string out;
   const std::lock_guard lock(mutex_);
@@ -208,7 +214,7 @@ std::string Registry::expose_text() const {
     // Not structured bindings: lambdas below capture these, which clang 14 refuses.
     const std::string& name = named.first;
     const std::unique_ptr<Entry>& entry = named.second;
-    static constexpr const char* kTypes[] = {"counter", "gauge", "histogram", "gauge"};
+    static constexpr const char* kTypes[] = {"counter", "gauge", "histogram", "gauge", "counter"};
     std::string samples;
     if (entry->counters != nullptr) {
       entry->counters->for_each([&](const auto& values, const Counter& metric) {

@@ -90,6 +90,15 @@ class ServerTest : public ::testing::Test {
                    waiting_responder = respond;
                    arrived.notify_all();
                  }, .body_bytes_max = 0, .websocket_guard = {}, .websocket_handler = {}});
+    server->add({.methods = {"GET"}, .pattern = "/linger", .name = "linger", .run_on = RunOn::kPool,
+                 .handler = [](auto request, Responder respond) {
+                   respond(Response::empty(204));
+                   // Gone from here on, as far as the client knows; the thread still holds what it was called with.
+                   for (int i = 0; i < 100 && !request->cancel->cancelled(); ++i) std::this_thread::yield();
+                 }, .body_bytes_max = 0, .websocket_guard = {}, .websocket_handler = {}});
+    server->add({.methods = {"GET"}, .pattern = "/socket", .name = "socket", .run_on = RunOn::kPool, .handler = {}, .body_bytes_max = 0, .websocket_guard = {},
+                 .websocket_handler = [](auto, std::shared_ptr<WebSocket> socket) { socket->send_text("hello"); }});
+    if (gate) server->set_gate(gate);
     ASSERT_TRUE(server->start().ok());
   }
   std::shared_ptr<Request> await_request() {
@@ -100,6 +109,7 @@ class ServerTest : public ::testing::Test {
 
   exec::Pool pool{"test", 2};
   obs::Registry registry;
+  Gate gate;
   std::unique_ptr<Server> server;
   std::mutex mutex;
   std::condition_variable arrived;
@@ -223,6 +233,28 @@ TEST_F(ServerTest, AnswerAfterTheServerIsGoneIsHarmless) {
   EXPECT_TRUE(client.closed_by_peer());
 }
 
+// Connections belong to their I/O thread, also when a handler on the pool outlives them (heap corruption otherwise).
+TEST_F(ServerTest, ConnectionsEndWhileTheirHandlersStillRun) {
+  start();
+  for (int round = 0; round < 200; ++round) {
+    std::vector<std::unique_ptr<Client>> clients;
+    for (int i = 0; i < 4; ++i) clients.push_back(std::make_unique<Client>(server->port()));
+    for (const auto& client : clients) client->send("GET /linger HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    for (const auto& client : clients) EXPECT_TRUE(client->receive().starts_with("HTTP/1.1 204 "));
+  }
+}
+
+TEST_F(ServerTest, StopClosesWebSocketsWithAWordOfGoodbye) {
+  start();
+  Client client(server->port());
+  client.send("GET /socket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+  EXPECT_TRUE(client.receive().starts_with("HTTP/1.1 101 "));
+  std::thread stopper([this] { server->stop(10'000); });
+  const std::string frames = client.receive();   // until the end of the connection
+  stopper.join();
+  EXPECT_NE(frames.find("\x03\xE9server stopping"), std::string::npos);   // 1001: going away
+}
+
 TEST_F(ServerTest, SecondServerOnTheSamePortIsRefused) {
   start();
   ServerOptions options;
@@ -239,6 +271,51 @@ TEST_F(ServerTest, PrefixIsTakenOffAndNothingIsServedWithoutIt) {
   Client client(server->port());
   client.send("GET /logs/hello HTTP/1.1\r\nHost: x\r\n\r\nGET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
   EXPECT_TRUE(client.receive().starts_with("HTTP/1.1 200 "));
+  EXPECT_TRUE(client.receive().starts_with("HTTP/1.1 404 "));
+}
+
+TEST_F(ServerTest, GateRefusesBeforeTheBodyIsReadAndLetsThroughLater) {
+  std::atomic<bool> closed{true};
+  gate = [&](const Request& request) -> std::optional<Response> {
+    if (!closed || request.path == "/hello") return std::nullopt;
+    Response refusal = Response::text(503, "not yet\n");
+    refusal.headers.push_back({"Retry-After", "1"});
+    return refusal;
+  };
+  start();
+  Client client(server->port());
+  client.send("GET /big HTTP/1.1\r\nHost: x\r\n\r\n");
+  const std::string refused = client.receive();
+  EXPECT_TRUE(refused.starts_with("HTTP/1.1 503 ")) << refused;
+  EXPECT_NE(refused.find("Retry-After: 1\r\n"), std::string::npos);
+  client.send("GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");   // same connection
+  EXPECT_TRUE(client.receive().starts_with("HTTP/1.1 200 "));
+  client.send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\nabc");   // the rest never comes
+  EXPECT_TRUE(client.receive().starts_with("HTTP/1.1 503 "));
+  EXPECT_TRUE(client.closed_by_peer());
+  closed = false;
+  Client second(server->port());
+  second.send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc");
+  EXPECT_TRUE(second.receive().ends_with("\r\n\r\nabc"));
+}
+
+TEST_F(ServerTest, RefusalArrivesThoughTheClientGoesOnSending) {
+  start();
+  Client client(server->port());
+  client.send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n");
+  client.send(std::string(4'000'000, 'a'));
+  EXPECT_TRUE(client.receive().starts_with("HTTP/1.1 413 "));
+}
+
+TEST_F(ServerTest, AbsoluteTargetsAreTakenByTheirPath) {
+  start();
+  Client client(server->port());
+  for (const char* target : {"http://x/hello", "HTTPS://x:1/hello?a=://b", "/hello?u=http://y/"}) {
+    client.send(std::string("GET ") + target + " HTTP/1.1\r\nHost: x\r\n\r\n");
+    EXPECT_TRUE(client.receive().starts_with("HTTP/1.1 200 ")) << target;
+  }
+  client.send("GET http://x HTTP/1.1\r\nHost: x\r\n\r\nGET * HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_TRUE(client.receive().starts_with("HTTP/1.1 404 "));
   EXPECT_TRUE(client.receive().starts_with("HTTP/1.1 404 "));
 }
 

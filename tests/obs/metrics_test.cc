@@ -25,6 +25,15 @@ TEST(Metrics, HistogramBucketsAreCumulativeAndEdgesPrintedAsGoDoes) {
             "h_bucket{le=\"1.28e+06\"} 2\nh_bucket{le=\"+Inf\"} 3\nh_sum 1.000000001005e+09\nh_count 3\n");
 }
 
+TEST(Metrics, FunctionsHaveTheTypeTheyWereGiven) {
+  Registry registry;
+  registry.counter_function("a_total", "A total.", [] { return 1e300; });
+  registry.gauge_function("b", "A level.", [] { return 0.25; });
+  const std::string text = registry.expose_text();
+  EXPECT_NE(text.find("# TYPE a_total counter\na_total 1e+300\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("# TYPE b gauge\nb 0.25\n"), std::string::npos) << text;
+}
+
 TEST(Metrics, LabelledFamilyAppearsWithItsFirstSample) {
   Registry registry;
   auto& family = registry.counter_family("x_total", "help", {"reason"});

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,6 +39,8 @@ using Handler = std::function<void(std::shared_ptr<Request>, Responder)>;
 using WebSocketHandler = std::function<void(std::shared_ptr<Request>, std::shared_ptr<WebSocket>)>;
 // Runs before the upgrade; a returned response refuses it.
 using WebSocketGuard = std::function<std::optional<Response>(const Request&)>;
+// Runs on an I/O thread for every request that has a route, before its body is read; a returned response refuses it.
+using Gate = std::function<std::optional<Response>(const Request&)>;
 
 struct Route {
   std::vector<std::string> methods;   // {"GET","POST"}; other methods: 405
@@ -55,6 +58,7 @@ class Server {
   Server(ServerOptions options, exec::Pool& pool, obs::Registry& registry);
   ~Server();
   void add(Route route);              // before start()
+  void set_gate(Gate gate);           // before start(); thread-safe and quick, decides anew for each request
   Result<void> start();               // kUnavailable: cannot listen, says on what and why
   std::uint16_t port() const;         // after start()
   // Stops accepting, lets running requests finish for at most `grace_ms`, then closes everything.

@@ -86,6 +86,8 @@ class Registry {
                                     std::vector<double> upper_bounds);
   // A gauge read at exposition time; `read` is called from the exposing thread.
   void gauge_function(std::string_view name, std::string_view help, std::function<double()> read);
+  // As above for a total that somebody else counts: `read` never goes down.
+  void counter_function(std::string_view name, std::string_view help, std::function<double()> read);
 
   std::string expose_text() const;  // text format 0.0.4, families sorted by name
 
