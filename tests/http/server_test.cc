@@ -107,8 +107,8 @@ class ServerTest : public ::testing::Test {
     return waiting_request;
   }
 
-  exec::Pool pool{"test", 2};
   obs::Registry registry;
+  exec::Pool pool{"test", 2};   // may end a server that an answer kept alive, and that needs the registry
   Gate gate;
   std::unique_ptr<Server> server;
   std::mutex mutex;
