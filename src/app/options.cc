@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <fstream>
 
 namespace skald::app {
 namespace {
@@ -17,6 +18,16 @@ chunk::Codec codec_of(const std::string& encoding) {
 }
 
 std::uint64_t at_least_zero(std::int64_t value) { return value > 0 ? static_cast<std::uint64_t>(value) : 0; }
+
+constexpr std::uint64_t kDecompressedBytesFloor = 128ULL << 20;
+
+// Of the machine, or of the control group when that has less.
+std::uint64_t physical_memory_bytes() {
+  std::uint64_t bytes = static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+  std::uint64_t group_bytes = 0;   // the file says "max" where there is no limit
+  if (std::ifstream("/sys/fs/cgroup/memory.max") >> group_bytes && group_bytes > 0) bytes = std::min(bytes, group_bytes);
+  return bytes;
+}
 
 }  // namespace
 
@@ -36,6 +47,15 @@ http::ServerOptions server_options(const config::Config& config) {
   out.tls_certificate_file = server.tls_cert_file;
   out.tls_key_file = server.tls_key_file;
   out.tls_client_ca_file = server.tls_client_ca_file;
+  return out;
+}
+
+distributor::DistributorOptions distributor_options(const config::Config& config) {
+  distributor::DistributorOptions out;
+  if (config.distributor.max_recv_msg_size > 0) out.body_bytes_max = at_least_zero(config.distributor.max_recv_msg_size);
+  if (config.distributor.max_decompressed_size > 0) out.decompressed_bytes_max = at_least_zero(config.distributor.max_decompressed_size);
+  // A body is unpacked in memory as a whole; the default of 5 GB would let one small request end a small machine.
+  out.decompressed_bytes_max = std::min(out.decompressed_bytes_max, std::max<std::uint64_t>(kDecompressedBytesFloor, physical_memory_bytes() / 8));
   return out;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "skald/config/config.h"
+#include "skald/distributor/distributor.h"
 #include "skald/http/server.h"
 #include "skald/ingester/ingester.h"
 #include "skald/store/store.h"
@@ -9,6 +10,7 @@
 namespace skald::app {
 
 http::ServerOptions server_options(const config::Config& config);
+distributor::DistributorOptions distributor_options(const config::Config& config);
 store::StoreOptions store_options(const config::Config& config);
 // `limits` outlives the ingester.
 ingester::IngesterOptions ingester_options(const config::Config& config, const std::string& id, const config::LimitsProvider& limits);

@@ -82,15 +82,15 @@ void register_process_metrics(obs::Registry& registry, const api::BuildInfo& bui
   registry.gauge_family("skald_build_info", "Version of this program; always 1.", {"version", "revision", "branch", "compiler"})
       .with({build.version, build.revision, build.branch, build.compiler}).set(1);
   const double started = start_time_seconds();
-  registry.gauge_function("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.", cpu_seconds);
+  registry.counter_function("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.", cpu_seconds);
   registry.gauge_function("process_resident_memory_bytes", "Resident memory size in bytes.", [] { return stat_field(24) * static_cast<double>(sysconf(_SC_PAGESIZE)); });
   registry.gauge_function("process_virtual_memory_bytes", "Virtual memory size in bytes.", [] { return stat_field(23); });
   registry.gauge_function("process_virtual_memory_max_bytes", "Maximum amount of virtual memory available in bytes.", [] { return limit(RLIMIT_AS); });
   registry.gauge_function("process_open_fds", "Number of open file descriptors.", open_fds);
   registry.gauge_function("process_max_fds", "Maximum number of open file descriptors.", [] { return limit(RLIMIT_NOFILE); });
   registry.gauge_function("process_start_time_seconds", "Start time of the process since unix epoch in seconds.", [started] { return started; });
-  registry.gauge_function("process_network_receive_bytes_total", "Number of bytes received by the process over the network.", [] { return network_bytes(0); });
-  registry.gauge_function("process_network_transmit_bytes_total", "Number of bytes sent by the process over the network.", [] { return network_bytes(8); });
+  registry.counter_function("process_network_receive_bytes_total", "Number of bytes received by the process over the network.", [] { return network_bytes(0); });
+  registry.counter_function("process_network_transmit_bytes_total", "Number of bytes sent by the process over the network.", [] { return network_bytes(8); });
   registry.gauge_function("go_goroutines", "Threads of the process, under the name dashboards plot.", [] { return stat_field(20); });
   registry.gauge_function("go_memstats_heap_inuse_bytes", "Bytes the allocator has handed out, under the name dashboards plot.",
                           [] { return static_cast<double>(mallinfo2().uordblks); });

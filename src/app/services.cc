@@ -3,7 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <thread>
+#include <chrono>
 
 #include "options.h"
 #include "process_metrics.h"
@@ -23,6 +23,14 @@ namespace {
 
 constexpr std::uint64_t kRuntimeFileBytesMax = 8 << 20;
 constexpr const char* kShutdownMarker = "shutdown-requested.txt";
+constexpr std::chrono::minutes kStoreRefreshPeriod{1};
+
+// Pages that say how the process is doing; all others need the data.
+bool served_while_starting(const std::string& path) {
+  for (const char* page : {"/ready", "/metrics", "/services", "/config", "/log_level", "/loki/api/v1/status/buildinfo"})
+    if (path == page) return true;
+  return false;
+}
 
 // The first thing that goes wrong in a container: the volume belongs to somebody else.
 Error with_owner_hint(const Error& error, const std::string& directory) {
@@ -64,14 +72,11 @@ Result<void> Services::open_bucket_and_log() {
   }
   SKALD_TRY(std::unique_ptr<objstore::ObjectStore> plain, objstore::open_filesystem_store(files_, directory));
   bucket_ = objstore::with_metrics(std::move(plain), "filesystem", registry_);
-  store_ = std::make_unique<store::Store>(*bucket_, query_pool_, registry_, store_options(config_));
-  SKALD_TRY_VOID(store_->refresh(CallContext{}));
   return {};
 }
 
 // Tenants are the directories of the bucket.
 Result<void> Services::load_deletes() {
-  deletes_ = std::make_unique<compactor::DeleteStore>(*bucket_, clock_, system_random(), config_.compactor.delete_request_cancel_period);
   SKALD_TRY(const std::vector<io::DirEntry> entries, files_.list(config_.bucket_directory()));
   std::vector<std::string> tenants;
   for (const io::DirEntry& entry : entries)
@@ -82,10 +87,36 @@ Result<void> Services::load_deletes() {
 Result<void> Services::start() {
   SKALD_TRY_VOID(limits_.reload());
   SKALD_TRY_VOID(open_data());
-  // Damage must not keep the server down; what could not be read is named and shows its lines again until repaired.
-  if (Result<void> loaded = load_deletes(); !loaded.ok()) log::error("delete requests not read completely", {{"err", loaded.error().message()}});
+  build_modules();
+  build_server();
+  // Listens before the data is read: whoever asks learns that the process lives and is not ready yet.
+  SKALD_TRY_VOID(server_->start());
+  SKALD_TRY_VOID(load_data());
+  limits_.start();
+  refresher_ = std::thread([this] { refresh_periodically(); });
+  ready_at_monotonic_ns_ = std::max<std::int64_t>(1, clock_.monotonic_ns() + config_.ingester.min_ready_duration);
+  return {};
+}
+
+// Constructed only; nothing is read yet.
+void Services::build_modules() {
+  store_ = std::make_unique<store::Store>(*bucket_, query_pool_, registry_, store_options(config_));
+  deletes_ = std::make_unique<compactor::DeleteStore>(*bucket_, clock_, system_random(), config_.compactor.delete_request_cancel_period);
   rules_ = std::make_unique<ruler::RuleStore>(*bucket_);
   ingester_ = std::make_unique<ingester::Ingester>(ingester_options(config_, instance_id(config_), limits_), files_, *bucket_, *store_, flush_pool_, registry_, clock_);
+  distributor_ = std::make_unique<distributor::Distributor>(*ingester_, limits_, registry_, clock_, distributor_options(config_));
+  querier_ = std::make_unique<querier::Querier>(*ingester_, store_.get());
+  querier_->set_deletions([this](const std::string& tenant) { return deletions_of(tenant); });
+}
+
+Result<void> Services::load_data() {
+  // Damage must not keep the server down: queries that need what is damaged fail and say so, pushes go on.
+  if (Result<void> refreshed = store_->refresh(CallContext{}); !refreshed.ok()) {
+    if (refreshed.error().code() != ErrorCode::kCorruption) return with_owner_hint(refreshed.error(), config_.bucket_directory());
+    log::error("index not read completely", {{"err", refreshed.error().message()}});
+  }
+  // Likewise; what could not be read is named and shows its lines again until repaired.
+  if (Result<void> loaded = load_deletes(); !loaded.ok()) log::error("delete requests not read completely", {{"err", loaded.error().message()}});
   SKALD_TRY(const ingester::RecoveryReport recovered, ingester_->start());
   if (recovered.frames != 0 || recovered.corrupt_frames != 0 || recovered.torn_tail_bytes != 0)
     log::info("recovered from the write-ahead log", {{"segments", recovered.segments}, {"frames", recovered.frames}, {"entries", recovered.entries},
@@ -96,14 +127,25 @@ Result<void> Services::start() {
     SKALD_TRY(const bool marked, files_.exists(marker));
     if (marked) ingester_->set_prepare_shutdown(true);
   }
-  distributor_ = std::make_unique<distributor::Distributor>(*ingester_, limits_, registry_, clock_);
-  querier_ = std::make_unique<querier::Querier>(*ingester_, store_.get());
-  querier_->set_deletions([this](const std::string& tenant) { return deletions_of(tenant); });
-  build_server();
-  SKALD_TRY_VOID(server_->start());
-  limits_.start();
-  ready_at_monotonic_ns_ = std::max<std::int64_t>(1, clock_.monotonic_ns() + config_.ingester.min_ready_duration);
   return {};
+}
+
+// What others wrote to the bucket or removed from it shows up within a period.
+void Services::refresh_periodically() {
+  std::unique_lock lock(refresher_mutex_);
+  while (!refresher_wake_.wait_for(lock, kStoreRefreshPeriod, [this] { return refresher_stops_; })) {
+    lock.unlock();
+    if (Result<void> refreshed = store_->refresh(CallContext{}); !refreshed.ok()) log::error("index not refreshed completely", {{"err", refreshed.error().message()}});
+    lock.lock();
+  }
+}
+
+// Requests that arrive before the data is there are refused in a way that makes every client try again.
+std::optional<http::Response> Services::refuse_while_starting(const http::Request& request) const {
+  if (ready_at_monotonic_ns_ != 0 || served_while_starting(request.path)) return std::nullopt;
+  http::Response out = http::Response::text(503, "Ingester not ready: starting\n");
+  out.headers.push_back({"Retry-After", "1"});
+  return out;
 }
 
 engine::Deletions Services::deletions_of(const std::string& tenant) const {
@@ -118,6 +160,7 @@ engine::Deletions Services::deletions_of(const std::string& tenant) const {
 
 void Services::build_server() {
   server_ = std::make_unique<http::Server>(server_options(config_), request_pool_, registry_);
+  server_->set_gate([this](const http::Request& request) { return refuse_while_starting(request); });
   api::StatusSources sources{config_, limits_, registry_, clock_, build_info(), {instance_id(config_), instance_address(config_), "", clock_.now_ns()},
                              [this] { return not_ready(); }, [this] { return states(); }};
   status_ = std::make_unique<api::StatusPages>(std::move(sources));
@@ -175,6 +218,12 @@ void Services::reload_limits() {
 void Services::stop() {
   stopping_ = true;
   if (server_) server_->stop(config_.server.graceful_shutdown_timeout / kNanosPerMilli);
+  {
+    const std::lock_guard lock(refresher_mutex_);
+    refresher_stops_ = true;
+  }
+  refresher_wake_.notify_all();
+  if (refresher_.joinable()) refresher_.join();
   if (ingester_) {
     const bool leaving = ingester_->prepare_shutdown();
     ingester_->stop();

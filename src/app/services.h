@@ -5,11 +5,13 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "directory_lock.h"
@@ -35,7 +37,8 @@ class Services {
   Services(config::Config config, std::function<void()> terminate);
   ~Services();
 
-  // Opens the data, replays what a crash left, then listens. On failure what was started is stopped again.
+  // Listens, then opens the data and replays what a crash left: until that is done all but status pages answer 503. On
+  // failure what was started is stopped by the destructor.
   Result<void> start();
   // /ready answers 503 from here on; still serves. For -shutdown-delay.
   void begin_stop() { stopping_ = true; }
@@ -48,8 +51,12 @@ class Services {
  private:
   Result<void> open_data();
   Result<void> open_bucket_and_log();
-  Result<void> load_deletes();
+  void build_modules();
   void build_server();
+  Result<void> load_data();
+  Result<void> load_deletes();
+  void refresh_periodically();
+  std::optional<http::Response> refuse_while_starting(const http::Request& request) const;
   engine::Deletions deletions_of(const std::string& tenant) const;   // what delete requests hide from queries
   std::string not_ready() const;
   std::vector<api::ServiceState> states() const;
@@ -75,6 +82,10 @@ class Services {
   std::unique_ptr<http::Server> server_;     // last: first to stop
   std::atomic<std::int64_t> ready_at_monotonic_ns_{0};   // 0: not started
   std::atomic<bool> stopping_{false};
+  std::mutex refresher_mutex_;               // guards refresher_stops_
+  std::condition_variable refresher_wake_;
+  bool refresher_stops_ = false;
+  std::thread refresher_;
 };
 
 }  // namespace skald::app

@@ -12,7 +12,7 @@ constexpr Key kKeys[] = {
     {"distributor.ring.instance_interface_names", Kind::kList, ""},
     {"distributor.push_worker_count", Kind::kInt, "256"},
     {"distributor.max_recv_msg_size", Kind::kInt, "104857600", SKALD_MEMBER(distributor.max_recv_msg_size)},
-    {"distributor.max_decompressed_size", Kind::kInt, "5242880000"},
+    {"distributor.max_decompressed_size", Kind::kInt, "5242880000", SKALD_MEMBER(distributor.max_decompressed_size)},
     {"distributor.max_inflight_bytes", Kind::kInt, "0"},
     {"distributor.rate_store.max_request_parallelism", Kind::kInt, "200"},
     {"distributor.rate_store.stream_rate_update_interval", Kind::kDuration, "1s"},

@@ -122,7 +122,7 @@ class FileReader {
       } else if (name.scalar == "per_tenant_override_period") {
         if (!out_.config.is_given("runtime_config.period")) set = set_from_yaml(Kind::kDuration, value, &runtime.period);
       } else {
-        rest.entries.emplace_back(name, value);
+        rest.entries.push_back({name, value});
         out_.config.given["limits_config." + name.scalar] = name.line;
       }
       if (!set.ok()) errors_.push_back(set.error().message());

@@ -25,7 +25,7 @@ void merge(YamlNode& into, YamlNode&& from) {
     for (auto& [known, old] : into.entries)
       if (known.scalar == name.scalar) present = &old;
     if (present) merge(*present, std::move(value));
-    else into.entries.emplace_back(std::move(name), std::move(value));
+    else into.entries.push_back({std::move(name), std::move(value)});
   }
 }
 

@@ -63,7 +63,7 @@ class Converter {
       const auto [at, fresh] = seen.emplace(key.scalar, key.line);
       if (!fresh)
         return yaml_error(key.line, "mapping key \"" + key.scalar + "\" already defined at line " + std::to_string(at->second));
-      out.entries.emplace_back(std::move(key), std::move(value));
+      out.entries.push_back({std::move(key), std::move(value)});
     }
     for (YamlNode& merge : merges) SKALD_TRY_VOID(merge_into(out, merge, seen));
     return out;

@@ -16,10 +16,14 @@ struct YamlNode {
   bool quoted = false;     // '3100' is a string, 3100 is a number
   std::string scalar;
   std::vector<YamlNode> items;
-  std::vector<std::pair<YamlNode, YamlNode>> entries;  // in order; keys unique
+  struct Entry;
+  std::vector<Entry> entries;  // in order; keys unique
 
   bool is_null() const { return kind == Kind::kNull; }
   const YamlNode* find(const std::string& key) const;  // nullptr when absent or not a map
+};
+struct YamlNode::Entry {
+  YamlNode first, second;   // key, value
 };
 
 // Applies aliases and merge keys (<<). kInvalidArgument: syntax error or a key given twice, each with its line. Bounded in

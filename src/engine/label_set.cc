@@ -49,7 +49,7 @@ std::uint32_t LabelSetTable::intern(const std::vector<View>& sorted) {
   }
   auto set = std::make_unique<ResultLabels>();
   set->labels.reserve(sorted.size());
-  for (const View& view : sorted) set->labels.emplace_back(std::string(view.name), std::string(view.value), view.category);
+  for (const View& view : sorted) set->labels.push_back({std::string(view.name), std::string(view.value), view.category});
   const auto id = static_cast<std::uint32_t>(sets_.size());
   sets_.push_back(std::move(set));
   places_[at] = {hash, id};

@@ -101,6 +101,7 @@ struct Config {
   CacheConfig chunk_cache;
   struct DistributorConfig {
     std::int64_t max_recv_msg_size = 100 << 20;
+    std::int64_t max_decompressed_size = 5000LL << 20;
   } distributor;
   IngesterConfig ingester;
   FrontendConfig frontend;
