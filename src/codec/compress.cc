@@ -1,5 +1,6 @@
 #include "skald/codec/compress.h"
 
+#include <isa-l/igzip_lib.h>
 #include <libdeflate.h>
 #include <lz4.h>
 #include <snappy.h>
@@ -8,6 +9,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <new>
 
 namespace skald::codec {
 namespace {
@@ -44,6 +46,32 @@ libdeflate_compressor* deflate_compressor(int level) {
     held_level = level;
   }
   return context.get();
+}
+
+// gzip of chunk pages is there for those who ask for it by configuration; what counts then is the CPU of the flush. One
+// core, 1 MiB of log text: igzip 1.1 GB/s at 7.4x, libdeflate level 1 0.44 GB/s at 7.8x, level 6 0.19 GB/s at 9.1x (and
+// zstd 1 0.96 GB/s at 9.3x, the default encoding).
+constexpr std::uint32_t kIgzipLevel = 2;
+
+std::size_t igzip_bound(std::size_t in_bytes) { return in_bytes + 5 * (in_bytes / 65'535 + 1) + 1024; }
+
+// Bytes written, 0 on failure.
+std::size_t igzip(ByteView in, char* out, std::size_t out_bytes) {
+  thread_local std::unique_ptr<std::uint8_t[]> scratch(new (std::nothrow) std::uint8_t[ISAL_DEF_LVL2_DEFAULT]);
+  if (scratch == nullptr) return 0;
+  isal_zstream stream;
+  isal_deflate_stateless_init(&stream);
+  stream.level = kIgzipLevel;
+  stream.level_buf = scratch.get();
+  stream.level_buf_size = ISAL_DEF_LVL2_DEFAULT;
+  stream.gzip_flag = IGZIP_GZIP;
+  stream.end_of_stream = 1;
+  stream.flush = NO_FLUSH;
+  stream.next_in = reinterpret_cast<std::uint8_t*>(const_cast<char*>(in.data()));
+  stream.avail_in = static_cast<std::uint32_t>(in.size());
+  stream.next_out = reinterpret_cast<std::uint8_t*>(out);
+  stream.avail_out = static_cast<std::uint32_t>(out_bytes);
+  return isal_deflate_stateless(&stream) == COMP_OK ? stream.total_out : 0;
 }
 
 Error broken(Compression compression, const char* what) {
@@ -169,11 +197,12 @@ Result<void> compress_append(Compression compression, int level, ByteView in, By
     return {};
   }
   libdeflate_compressor* deflate = nullptr;
-  if (compression == Compression::kGzip || compression == Compression::kZlib) {
+  const bool quick_gzip = compression == Compression::kGzip && level == kDefaultLevel;
+  if ((compression == Compression::kGzip && !quick_gzip) || compression == Compression::kZlib) {
     deflate = deflate_compressor(level == kDefaultLevel ? 6 : std::clamp(level, 1, 12));
     if (deflate == nullptr) return Error(ErrorCode::kInternal, "deflate: out of memory");
   }
-  const std::size_t bound = compress_bound(compression, in.size(), deflate);
+  const std::size_t bound = quick_gzip ? igzip_bound(in.size()) : compress_bound(compression, in.size(), deflate);
   if (bound == 0) return Error(ErrorCode::kInvalidArgument, "compress: unknown codec");
   const std::size_t before = out.size();
   out.resize(before + bound);
@@ -181,7 +210,9 @@ Result<void> compress_append(Compression compression, int level, ByteView in, By
   std::size_t written = 0;
   switch (compression) {
     case Compression::kNone: break;
-    case Compression::kGzip: written = libdeflate_gzip_compress(deflate, in.data(), in.size(), to, bound); break;
+    case Compression::kGzip:
+      written = quick_gzip ? igzip(in, to, bound) : libdeflate_gzip_compress(deflate, in.data(), in.size(), to, bound);
+      break;
     case Compression::kZlib: written = libdeflate_zlib_compress(deflate, in.data(), in.size(), to, bound); break;
     case Compression::kSnappy: snappy::RawCompress(in.data(), in.size(), to, &written); break;
     case Compression::kLz4:

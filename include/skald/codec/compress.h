@@ -17,7 +17,7 @@ enum class Compression : std::uint8_t {
   kZstd = 4,     // one or more frames
   kZlib = 5,     // RFC 1950
 };
-inline constexpr int kDefaultLevel = 0;   // each codec's own: zstd 1, gzip and zlib 6
+inline constexpr int kDefaultLevel = 0;   // each codec's own: zstd 1, zlib 6, gzip by igzip (fast)
 const char* compression_name(Compression compression);
 bool compression_known(std::uint8_t number);
 
