@@ -63,10 +63,11 @@ bool filter_names_error(const logql::LabelFilter& filter) {
   return filter.label == kErrorLabel;
 }
 
-// Loki keeps failing lines of json, logfmt and unpack when an outer sum is pushed down and somebody asks for __error__.
+// Loki keeps failing lines of json, logfmt and unpack when an outer sum is pushed down and somebody asks for __error__;
+// not under `without`, which does not tell which labels are needed.
 bool wants_errors(const logql::RangeAggregation& aggregation, const logql::Grouping* outer_sum) {
-  if (!outer_sum) return false;
-  if (!outer_sum->without && std::find(outer_sum->labels.begin(), outer_sum->labels.end(), kErrorLabel) != outer_sum->labels.end()) return true;
+  if (!outer_sum || outer_sum->without) return false;
+  if (std::find(outer_sum->labels.begin(), outer_sum->labels.end(), kErrorLabel) != outer_sum->labels.end()) return true;
   for (const logql::Stage& stage : aggregation.range.selector.stages)
     if (const auto* filter = std::get_if<logql::LabelFilterStage>(&stage); filter && filter_names_error(*filter->filter)) return true;
   if (aggregation.range.unwrap)

@@ -147,6 +147,8 @@ TEST_F(MetricTest, PipelineErrorsFailTheQuery) {
   EXPECT_NE(error(R"(count_over_time({app="bad"} | json [10s]))", kNow).find("JSONParserErr"), std::string::npos);
   EXPECT_EQ(vector(R"(sum(count_over_time({app="bad"} | json [10s])))", kNow), (Values{{"{}", 1}}));   // nothing needs the parser
   EXPECT_EQ(vector(R"(sum by (__error__) (count_over_time({app="bad"} | json [10s])))", kNow), (Values{{R"({__error__="JSONParserErr"})", 1}}));
+  EXPECT_EQ(vector(R"(sum(count_over_time({app="bad"} | json | __error__!="" [10s])))", kNow), (Values{{"{}", 1}}));
+  EXPECT_TRUE(error(R"(sum without (x) (count_over_time({app="bad"} | json | __error__!="" [10s])))", kNow).starts_with("pipeline error: 'JSONParserErr'"));
 }
 
 TEST_F(MetricTest, SeriesLimit) {
