@@ -124,12 +124,19 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
     parser.header_limit(static_cast<std::uint32_t>(core_.options.header_bytes_max));
     parser.body_limit(boost::none);   // checked below, once the route is known
     tcp().expires_after(std::chrono::milliseconds(core_.options.read_timeout_ms));
-    {
-      const auto [error, got] = co_await beast::http::async_read_header(stream_, buffer_, parser, kTupleAwaitable);
+    // Beast's own limit is for what a single read leaves unfinished; many short fields would pass it.
+    for (std::uint64_t head_bytes = 0; !parser.is_header_done();) {
+      auto [error, got] = co_await beast::http::async_read_some(stream_, buffer_, parser, kTupleAwaitable);
+      head_bytes += got;
+      if (!error && head_bytes > core_.options.header_bytes_max) error = beast::http::error::header_limit;
       if (error) {
         co_await refuse_malformed(error);
         co_return false;
       }
+    }
+    if (!transfer_encoding_known(parser)) {
+      co_await refuse(501, "Unsupported transfer encoding");
+      co_return false;
     }
     auto request = std::make_shared<Request>();
     request->received_monotonic_ns = system_clock().monotonic_ns();
@@ -361,7 +368,17 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
     if (error == beast::http::error::body_limit) status = 413;
     if (error == beast::error::timeout) status = 408;
     if (status == 408) co_return;   // beast has closed the socket already
-    std::string text = fmt::format("{} Bad Request: {}", status, error.message());
+    co_await refuse(status, fmt::format("{} Bad Request: {}", status, error.message()));
+  }
+
+  // What is not understood could be read differently by a proxy in front of us: another request could hide in it.
+  static bool transfer_encoding_known(const Parser& parser) {
+    const auto [first, last] = parser.get().equal_range(beast::http::field::transfer_encoding);
+    if (first == last) return true;
+    return std::next(first) == last && beast::iequals(first->value(), "chunked") && parser.get().version() == 11;
+  }
+
+  asio::awaitable<void> refuse(int status, std::string text) {
     Response response = Response::text(status, std::move(text));
     std::string bytes = response_head(response, false, false) + response.body;
     const bool written = co_await write_all(std::move(bytes));

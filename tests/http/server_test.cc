@@ -173,6 +173,26 @@ TEST_F(ServerTest, HeadersAboveTheLimitAre431) {
   EXPECT_TRUE(client.receive().starts_with("HTTP/1.1 431 "));
 }
 
+TEST_F(ServerTest, ManyShortHeadersAboveTheLimitAre431) {
+  start();
+  Client client(server->port());
+  std::string fields;
+  for (int i = 0; i < 40'000; ++i) fields += "X: y\r\n";
+  client.send("GET /hello HTTP/1.1\r\nHost: x\r\n" + fields + "\r\n");
+  EXPECT_TRUE(client.receive().starts_with("HTTP/1.1 431 "));
+}
+
+TEST_F(ServerTest, UnknownTransferEncodingsAreRefusedAndEndTheConnection) {
+  start();
+  for (const char* field : {"Transfer-Encoding: xchunked", "Transfer-Encoding: gzip, chunked", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked"}) {
+    Client client(server->port());
+    client.send(std::string("POST /echo HTTP/1.1\r\nHost: x\r\n") + field + "\r\n\r\n0\r\n\r\nGET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+    const std::string response = client.receive();
+    EXPECT_TRUE(response.starts_with("HTTP/1.1 501 ") || response.starts_with("HTTP/1.1 400 ")) << field << response;
+    EXPECT_TRUE(client.closed_by_peer()) << field;
+  }
+}
+
 TEST_F(ServerTest, LargeBodiesAreCompressedOnlyForClientsThatAccept) {
   start();
   Client client(server->port());
