@@ -32,7 +32,7 @@ void add_admin_routes(http::Server& server, AdminActions actions) {
   add({"GET", "POST"}, "/flush", "flush", [shared](const http::Request&) { return no_content_or(shared->flush_all()); });
   // The flush of one tenant is a flush: what others have in memory becomes durable with it.
   add({"POST"}, "/flush/tenant", "flush_tenant", [shared](const http::Request& request) {
-    if (const Result<std::string> tenant = resolve_tenant(request, shared->auth_enabled); !tenant.ok()) return error_response_with_newline(tenant.error());
+    if (const Result<std::string> tenant = resolve_tenant(request, shared->tenants); !tenant.ok()) return error_response_with_newline(tenant.error());
     return no_content_or(shared->flush_all());
   });
   add({"GET", "POST", "DELETE"}, "/ingester/prepare_shutdown", "ingester_prepare_shutdown", [shared](const http::Request& request) {

@@ -36,11 +36,11 @@ struct Routes {
   DeleteStore& deletes;
   const config::LimitsProvider& limits;
   const Clock& clock;
-  const bool auth_enabled;
+  const TenantPolicy tenants;
 
   Result<CallContext> context(const http::Request& request) const {
     CallContext ctx;
-    SKALD_TRY(ctx.tenant, resolve_tenant(request, auth_enabled));
+    SKALD_TRY(ctx.tenant, resolve_tenant(request, tenants));
     ctx.cancel = request.cancel;
     if (limits.for_tenant(ctx.tenant)->deletion_mode == "disabled") {
       return Error(ErrorCode::kPermissionDenied, "deletion is not available for this tenant");
@@ -101,8 +101,8 @@ struct Routes {
 
 }  // namespace
 
-void add_delete_routes(http::Server& server, DeleteStore& deletes, const config::LimitsProvider& limits, const Clock& clock, bool auth_enabled) {
-  const auto routes = std::make_shared<const Routes>(Routes{deletes, limits, clock, auth_enabled});
+void add_delete_routes(http::Server& server, DeleteStore& deletes, const config::LimitsProvider& limits, const Clock& clock, TenantPolicy tenants) {
+  const auto routes = std::make_shared<const Routes>(Routes{deletes, limits, clock, std::move(tenants)});
   using Method = Result<http::Response> (Routes::*)(const http::Request&) const;
   const auto add = [&](std::vector<std::string> methods, Method method) {
     http::Route route;

@@ -51,7 +51,7 @@ std::string_view param(const http::Params& form, std::string_view name) {
 
 Result<std::int64_t> parse_timestamp(std::string_view text, std::int64_t fallback_ns) {
   // Far enough (1823 to 2116) for every log, near enough that differences of two times never overflow.
-  static constexpr std::int64_t kFarthest = std::int64_t{1} << 62;
+  static constexpr std::int64_t kFarthest = (std::int64_t{1} << 62) - 1;
   const auto clamp = [](std::int64_t ns) { return std::clamp(ns, -kFarthest, kFarthest); };
   if (text.empty()) return fallback_ns;
   double seconds = 0;

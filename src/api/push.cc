@@ -161,7 +161,7 @@ void add_push_routes(http::Server& server, distributor::Distributor& distributor
     route.body_bytes_max = options.body_bytes_max;
     route.handler = [&distributor, options, pool, path = one.path](std::shared_ptr<http::Request> request,
                                                                    http::Responder respond) {
-      auto tenant = resolve_tenant(*request, options.auth_enabled);
+      auto tenant = resolve_tenant(*request, options.tenants);
       // Refused before any route looks at it, so this one is plain text on every path.
       if (!tenant.ok()) return respond(error_response_with_newline(tenant.error()));
       auto job = make_push_job(*request, path);

@@ -1,4 +1,4 @@
-// Running a range query for a handler: limits, step alignment, engine.
+// Running a query for a handler: limits, step alignment, engine, log line.
 #pragma once
 
 #include "api/read_context.h"
@@ -8,6 +8,9 @@
 namespace skald::api {
 
 engine::EngineLimits engine_limits(const ReadRequest& request);
-Result<engine::QueryResult> run_range_query(ReadDeps& deps, const ReadRequest& request, const logql::Query& query, const RangeParams& params);
+
+// A range query; log queries of other handlers (tail history, detected fields) are range queries, too.
+Result<engine::QueryResult> run_range_query(ReadService& service, const ReadRequest& request, const logql::Query& query, const RangeParams& params);
+Result<engine::QueryResult> run_instant_query(ReadService& service, const ReadRequest& request, const logql::Query& query, const InstantParams& params);
 
 }  // namespace skald::api

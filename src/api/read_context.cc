@@ -2,25 +2,55 @@
 
 #include <string_view>
 
+#include "api/request_limits.h"
 #include "skald/api/status.h"
 #include "skald/api/tenant.h"
 #include "skald/logql/parser.h"
 
 namespace skald::api {
 
-Result<ReadRequest> make_read_request(const ReadDeps& deps, const http::Request& request) {
-  Result<std::string> resolved = resolve_tenant(request, deps.auth_enabled);
-  if (!resolved.ok()) {
-    // A query over several tenants that is not allowed is an execution error to Loki's clients, not a bad request.
-    if (resolved.error().message() == "multiple org IDs present") return Error(ErrorCode::kInternal, resolved.error().message());
-    return std::move(resolved).error();
+namespace {
+
+std::string joined(const std::vector<std::string>& tenants) {
+  std::string text;
+  for (const std::string& tenant : tenants) {
+    if (!text.empty()) text += '|';
+    text += tenant;
   }
-  std::string tenant = std::move(resolved).value();
-  ReadRequest read{request, request.form, {}, deps.limits.for_tenant(tenant), deps.clock.now_ns()};
-  read.ctx.tenant = std::move(tenant);
-  read.ctx.clock = &deps.clock;
+  return text;
+}
+
+constexpr std::string_view kParquet = "application/vnd.apache.parquet";
+
+http::Route read_route(const ReadService& service, std::string pattern, std::string name) {
+  http::Route route;
+  route.methods = {"GET", "POST"};
+  route.pattern = std::move(pattern);
+  route.name = std::move(name);
+  route.body_bytes_max = service.options.body_bytes_max;
+  return route;
+}
+
+}  // namespace
+
+Result<ReadRequest> make_read_request(const ReadService& service, const http::Request& request) {
+  Result<std::vector<std::string>> tenants = resolve_tenants(request, service.options.tenants, service.options.multi_tenant_queries);
+  if (!tenants.ok()) {
+    // A query over several tenants that is not allowed is an execution error to Loki's clients, not a bad request.
+    if (tenants.error().message() == "multiple org IDs present") return Error(ErrorCode::kInternal, tenants.error().message());
+    return std::move(tenants).error();
+  }
+  ReadRequest read{request, request.form, {}, limits_of(service.limits, *tenants), query_tags(request), service.clock.now_ns()};
+  if (service.options.per_request_limits) {
+    if (const std::string* const header = request.header(kQueryLimitsHeader)) { SKALD_TRY(read.limits, tightened(read.limits, *header)); }
+  }
+  if (const std::string* const accept = request.header("Accept"); accept && accept->find(kParquet) != std::string::npos)
+    return Error(ErrorCode::kInvalidArgument, "support for Parquet encoded responses is disabled. Enable with -frontend.support-parquet-encoding=true");
+  read.ctx.tenant = joined(*tenants);
+  read.ctx.clock = &service.clock;
   read.ctx.cancel = request.cancel;
-  if (read.limits->query_timeout > 0) read.ctx.deadline_monotonic_ns = deps.clock.monotonic_ns() + read.limits->query_timeout;
+  if (read.limits->query_timeout > 0) read.ctx.deadline_monotonic_ns = service.clock.monotonic_ns() + read.limits->query_timeout;
+  if (service.options.query_memory_bytes_max > 0) read.ctx.memory = std::make_shared<MemoryBudget>(service.options.query_memory_bytes_max);
   return read;
 }
 
@@ -35,17 +65,35 @@ http::Response read_error_response(const Error& error) {
   }
 }
 
-void add_read_route(http::Server& server, const std::shared_ptr<ReadDeps>& deps, std::string pattern, std::string name, ReadHandler handler) {
-  http::Route route;
-  route.methods = {"GET", "POST"};
-  route.pattern = std::move(pattern);
-  route.name = std::move(name);
+void add_read_route(http::Server& server, ReadService& service, std::string pattern, std::string name, ReadHandler handler) {
+  http::Route route = read_route(service, std::move(pattern), std::move(name));
   route.run_on = http::RunOn::kPool;
-  route.handler = [deps, handler = std::move(handler)](const std::shared_ptr<http::Request>& request, const http::Responder& respond) {
-    const Result<ReadRequest> read = make_read_request(*deps, *request);
+  route.handler = [&service, handler = std::move(handler)](const std::shared_ptr<http::Request>& request, const http::Responder& respond) {
+    const ReadService::Running running(service);
+    const Result<ReadRequest> read = make_read_request(service, *request);
     if (!read.ok()) return respond(read_error_response(read.error()));
-    Result<http::Response> response = handler(*deps, *read);
+    Result<http::Response> response = handler(service, *read);
     respond(response.ok() ? std::move(response).value() : read_error_response(response.error()));
+  };
+  server.add(std::move(route));
+}
+
+void add_query_route(http::Server& server, ReadService& service, std::string pattern, std::string name, ReadHandler handler) {
+  http::Route route = read_route(service, std::move(pattern), std::move(name));
+  route.run_on = http::RunOn::kPool;   // only to be queued; on a pool route the server watches for clients that go away
+  route.handler = [&service, handler = std::make_shared<const ReadHandler>(std::move(handler))](const std::shared_ptr<http::Request>& request,
+                                                                                             const http::Responder& respond) {
+    const ReadService::Running running(service);
+    Result<ReadRequest> made = make_read_request(service, *request);
+    if (!made.ok()) return respond(read_error_response(made.error()));
+    const auto read = std::make_shared<ReadRequest>(std::move(made).value());
+    const bool taken = service.queue.submit(read->ctx.tenant, [&service, handler, request, read, respond](std::int64_t queued_ns) {
+      read->queued_ns = queued_ns;
+      if (const Result<void> alive = read->ctx.check(); !alive.ok()) return respond(read_error_response(alive.error()));
+      Result<http::Response> response = (*handler)(service, *read);
+      respond(response.ok() ? std::move(response).value() : read_error_response(response.error()));
+    });
+    if (!taken) respond(read_error_response(Error(ErrorCode::kResourceExhausted, "too many outstanding requests")));
   };
   server.add(std::move(route));
 }
@@ -77,13 +125,16 @@ bool wants_categories(const http::Request& request) {
   return false;
 }
 
-void add_read_routes(http::Server& server, ReadDeps deps) {
-  const auto shared = std::make_shared<ReadDeps>(deps);
-  add_query_routes(server, shared);
-  add_metadata_routes(server, shared);
-  add_volume_routes(server, shared);
-  add_detected_routes(server, shared);
-  add_tail_routes(server, shared);
+std::shared_ptr<void> add_read_routes(http::Server& server, ReadDeps deps) {
+  const auto owned = std::make_shared<ReadService>(deps);
+  ReadService& service = *owned;
+  add_query_routes(server, service);
+  add_metadata_routes(server, service);
+  add_volume_routes(server, service);
+  add_detected_routes(server, service);
+  add_pattern_routes(server, service);
+  add_tail_routes(server, service);
+  return owned;
 }
 
 }  // namespace skald::api

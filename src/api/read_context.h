@@ -1,31 +1,79 @@
-// What every read handler starts from: tenant, its limits, deadline, cancellation.
+// What every read handler starts from: tenant, its limits, deadline, cancellation, memory.
 #pragma once
 
+#include <condition_variable>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
+#include "api/query_log.h"
+#include "api/query_queue.h"
 #include "skald/api/read.h"
 #include "skald/base/context.h"
 #include "skald/logql/ast.h"
 
 namespace skald::api {
 
+// Shared by all read routes of a server.
+struct ReadService : ReadDeps {
+  explicit ReadService(const ReadDeps& deps)
+      : ReadDeps(deps), log(options, registry), queue(options.concurrent_queries, options.waiting_queries_max, clock, registry) {}
+  ~ReadService() { wait_idle(); }
+
+  // Held while a handler runs on a thread that is not the queue's.
+  class Running {
+   public:
+    explicit Running(ReadService& service) : service_(service) {
+      const std::lock_guard lock(service_.running_mutex_);
+      ++service_.running_;
+    }
+    ~Running() {
+      const std::lock_guard lock(service_.running_mutex_);
+      if (--service_.running_ == 0) service_.idle_.notify_all();
+    }
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
+
+   private:
+    ReadService& service_;
+  };
+  void wait_idle() {
+    std::unique_lock lock(running_mutex_);
+    idle_.wait(lock, [this] { return running_ == 0; });
+  }
+
+  QueryLog log;
+  std::shared_ptr<void> tails;   // running tails and their thread
+
+ private:
+  std::mutex running_mutex_;   // guards running_
+  std::condition_variable idle_;
+  std::size_t running_ = 0;
+
+ public:
+  QueryQueue queue;   // last: its threads use the rest
+};
+
 struct ReadRequest {
   const http::Request& http;
   const http::Params& form;
-  CallContext ctx;
+  CallContext ctx;               // tenant "a|b" when there are several
   config::LimitsPtr limits;
+  std::string tags;              // query_tags()
   std::int64_t now_ns = 0;
+  std::int64_t queued_ns = 0;
 };
 
-using ReadHandler = std::function<Result<http::Response>(ReadDeps&, const ReadRequest&)>;
+using ReadHandler = std::function<Result<http::Response>(ReadService&, const ReadRequest&)>;
 
 // Adds a GET and POST route that answers with the handler's response or its error as plain text.
-void add_read_route(http::Server& server, const std::shared_ptr<ReadDeps>& deps, std::string pattern, std::string name, ReadHandler handler);
+void add_read_route(http::Server& server, ReadService& service, std::string pattern, std::string name, ReadHandler handler);
+// The same for what reads log lines: it waits its turn in the queue.
+void add_query_route(http::Server& server, ReadService& service, std::string pattern, std::string name, ReadHandler handler);
 
-Result<ReadRequest> make_read_request(const ReadDeps& deps, const http::Request& request);
+Result<ReadRequest> make_read_request(const ReadService& service, const http::Request& request);
 // Timeouts and cancellation in Loki's words, everything else as it is.
 http::Response read_error_response(const Error& error);
 
@@ -39,10 +87,11 @@ http::Response metadata_response(std::string json);
 bool wants_categories(const http::Request& request);
 
 // Route groups, one file each.
-void add_query_routes(http::Server& server, const std::shared_ptr<ReadDeps>& deps);
-void add_metadata_routes(http::Server& server, const std::shared_ptr<ReadDeps>& deps);
-void add_volume_routes(http::Server& server, const std::shared_ptr<ReadDeps>& deps);
-void add_detected_routes(http::Server& server, const std::shared_ptr<ReadDeps>& deps);
-void add_tail_routes(http::Server& server, const std::shared_ptr<ReadDeps>& deps);
+void add_query_routes(http::Server& server, ReadService& service);
+void add_metadata_routes(http::Server& server, ReadService& service);
+void add_volume_routes(http::Server& server, ReadService& service);
+void add_detected_routes(http::Server& server, ReadService& service);
+void add_pattern_routes(http::Server& server, ReadService& service);
+void add_tail_routes(http::Server& server, ReadService& service);
 
 }  // namespace skald::api

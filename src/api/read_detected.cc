@@ -34,14 +34,15 @@ bool is_interesting(const std::string& name, const std::set<std::string_view>& v
   return !std::all_of(values.begin(), values.end(), is_uuid);
 }
 
-Result<http::Response> handle_labels(ReadDeps& deps, const ReadRequest& request) {
-  SKALD_TRY(const Bounds bounds, parse_bounds(request.form, request.now_ns));
+Result<http::Response> handle_labels(ReadService& service, const ReadRequest& request) {
+  SKALD_TRY(Bounds bounds, parse_bounds(request.form, request.now_ns));
+  SKALD_TRY_VOID(check_length(*request.limits, bounds.end_ns - bounds.start_ns));
+  if (!clamp_to_lookback(*request.limits, request.now_ns, bounds.start_ns, bounds.end_ns)) return metadata_response("{}");
   // Whole days, as for labels and their values.
   const std::int64_t day = kNanosPerDay;
   rpc::SelectRequest select{{}, bounds.start_ns - (bounds.start_ns % day + day) % day, bounds.end_ns - (bounds.end_ns % day + day) % day + day - 1};
   if (const std::string query(param(request.form, "query")); !query.empty() && query != "{}") { SKALD_TRY(select.matchers, parse_matchers(query)); }
-  SKALD_TRY_VOID(check_length(*request.limits, bounds.end_ns - bounds.start_ns));
-  SKALD_TRY(const auto series, deps.querier.series(request.ctx, select));
+  SKALD_TRY(const auto series, service.querier.series(request.ctx, select));
   std::map<std::string, std::set<std::string_view>> values;
   for (const auto& labels : series)
     for (const model::Label& label : labels->labels.pairs()) values[label.name].insert(label.value);
@@ -138,7 +139,7 @@ struct Detection {
   std::uint32_t limit;
 };
 
-Result<Detection> detect(ReadDeps& deps, const ReadRequest& request) {
+Result<Detection> detect(ReadService& service, const ReadRequest& request) {
   SKALD_TRY(const Bounds bounds, parse_bounds(request.form, request.now_ns));
   if (bounds.end_ns < bounds.start_ns)
     return Error(ErrorCode::kInvalidArgument, "end timestamp must not be before or equal to start time");
@@ -152,7 +153,7 @@ Result<Detection> detect(ReadDeps& deps, const ReadRequest& request) {
   params.limit = line_limit;
   SKALD_TRY(const logql::Query query, logql::parse(params.query));
   if (!query.is_log()) return Error(ErrorCode::kInvalidArgument, "only log selector is supported");
-  SKALD_TRY(const engine::QueryResult result, run_range_query(deps, request, query, params));
+  SKALD_TRY(const engine::QueryResult result, run_range_query(service, request, query, params));
   Detection detection{FieldTable(limit), limit};
   collect(std::get<engine::LogResult>(result.data), parsers_of(query.log()), detection.table);
   return detection;
@@ -167,8 +168,8 @@ void append_strings(std::string& out, const std::vector<std::string>& strings) {
   out += ']';
 }
 
-Result<http::Response> handle_fields(ReadDeps& deps, const ReadRequest& request) {
-  SKALD_TRY(const Detection detection, detect(deps, request));
+Result<http::Response> handle_fields(ReadService& service, const ReadRequest& request) {
+  SKALD_TRY(const Detection detection, detect(service, request));
   if (detection.table.fields().empty()) return metadata_response("{}");
   std::string body = "{\"fields\":[";
   bool first = true;
@@ -191,8 +192,8 @@ Result<http::Response> handle_fields(ReadDeps& deps, const ReadRequest& request)
   return metadata_response(std::move(body));
 }
 
-Result<http::Response> handle_values(ReadDeps& deps, const ReadRequest& request) {
-  SKALD_TRY(const Detection detection, detect(deps, request));
+Result<http::Response> handle_values(ReadService& service, const ReadRequest& request) {
+  SKALD_TRY(const Detection detection, detect(service, request));
   std::vector<std::string> values;
   for (const Field& field : detection.table.fields())
     if (field.name == request.http.path_params.at(0)) values.assign(field.values.begin(), field.values.end());
@@ -206,10 +207,10 @@ Result<http::Response> handle_values(ReadDeps& deps, const ReadRequest& request)
 
 }  // namespace
 
-void add_detected_routes(http::Server& server, const std::shared_ptr<ReadDeps>& deps) {
-  add_read_route(server, deps, "/loki/api/v1/detected_labels", "loki_api_v1_detected_labels", handle_labels);
-  add_read_route(server, deps, "/loki/api/v1/detected_fields", "loki_api_v1_detected_fields", handle_fields);
-  add_read_route(server, deps, "/loki/api/v1/detected_field/{name}/values", "loki_api_v1_detected_field_name_values", handle_values);
+void add_detected_routes(http::Server& server, ReadService& service) {
+  add_read_route(server, service, "/loki/api/v1/detected_labels", "loki_api_v1_detected_labels", handle_labels);
+  add_query_route(server, service, "/loki/api/v1/detected_fields", "loki_api_v1_detected_fields", handle_fields);
+  add_query_route(server, service, "/loki/api/v1/detected_field/{name}/values", "loki_api_v1_detected_field_name_values", handle_values);
 }
 
 }  // namespace skald::api

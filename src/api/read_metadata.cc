@@ -1,12 +1,14 @@
-// labels, label values, series, index/stats.
+// labels, label values, series, index/stats, index/shards.
 #include <algorithm>
 #include <map>
 
+#include "api/query_json.h"
 #include "api/query_limits.h"
 #include "api/read_context.h"
+#include "api/request_limits.h"
 #include "skald/api/json.h"
 #include "skald/api/params.h"
-#include "skald/model/time.h"
+#include "skald/logql/parser.h"
 
 namespace skald::api {
 
@@ -19,13 +21,7 @@ Result<rpc::SelectRequest> metadata_request(const ReadRequest& request, bool req
   const std::string query(param(request.form, "query"));
   if (required || !query.empty()) { SKALD_TRY(select.matchers, parse_matchers(query)); }
   SKALD_TRY_VOID(check_length(*request.limits, bounds.end_ns - bounds.start_ns));
-  if (const std::int64_t lookback_ns = request.limits->max_query_lookback; lookback_ns > 0) {
-    const std::int64_t oldest_ns = request.now_ns - lookback_ns;
-    if (bounds.end_ns < oldest_ns)
-      return Error(ErrorCode::kInvalidArgument, "this data is no longer available, it is past now - max_query_lookback (" +
-                                                    model::format_prom_duration(lookback_ns) + ")");
-    bounds.start_ns = std::max(bounds.start_ns, oldest_ns);
-  }
+  if (!clamp_to_lookback(*request.limits, request.now_ns, bounds.start_ns, bounds.end_ns)) return past_lookback(*request.limits);
   select.start_ns = bounds.start_ns;
   select.end_ns = bounds.end_ns;
   return select;
@@ -45,20 +41,20 @@ http::Response strings_response(const std::vector<std::string>& strings) {
   return metadata_response(std::move(body));
 }
 
-Result<http::Response> handle_labels(ReadDeps& deps, const ReadRequest& request) {
+Result<http::Response> handle_labels(ReadService& service, const ReadRequest& request) {
   SKALD_TRY(const rpc::SelectRequest select, metadata_request(request, false));
-  SKALD_TRY(const auto names, deps.querier.label_names(request.ctx, select));
+  SKALD_TRY(const auto names, service.querier.label_names(request.ctx, select));
   return strings_response(names);
 }
 
-Result<http::Response> handle_values(ReadDeps& deps, const ReadRequest& request) {
+Result<http::Response> handle_values(ReadService& service, const ReadRequest& request) {
   SKALD_TRY(const rpc::SelectRequest select, metadata_request(request, false));
-  SKALD_TRY(const auto values, deps.querier.label_values(request.ctx, request.http.path_params.at(0), select));
+  SKALD_TRY(const auto values, service.querier.label_values(request.ctx, request.http.path_params.at(0), select));
   return strings_response(values);
 }
 
-Result<http::Response> handle_series(ReadDeps& deps, const ReadRequest& request) {
-  SKALD_TRY(const Bounds bounds, parse_bounds(request.form, request.now_ns));
+Result<http::Response> handle_series(ReadService& service, const ReadRequest& request) {
+  SKALD_TRY(Bounds bounds, parse_bounds(request.form, request.now_ns));
   std::vector<std::string> texts = request.form.all("match[]");
   for (std::string& text : request.form.all("match")) texts.push_back(std::move(text));
   std::vector<std::vector<model::Matcher>> selectors;
@@ -70,10 +66,12 @@ Result<http::Response> handle_series(ReadDeps& deps, const ReadRequest& request)
   }
   if (all || selectors.empty()) selectors.assign(1, {});
   SKALD_TRY_VOID(check_length(*request.limits, bounds.end_ns - bounds.start_ns));
+  if (!clamp_to_lookback(*request.limits, request.now_ns, bounds.start_ns, bounds.end_ns)) selectors.clear();
   std::map<std::string, model::LabelsPtr> found;
   for (auto& matchers : selectors) {
     rpc::SelectRequest select{std::move(matchers), bounds.start_ns, bounds.end_ns};
-    SKALD_TRY(auto series, deps.querier.series(request.ctx, select));
+    SKALD_TRY_VOID(request.ctx.check());
+    SKALD_TRY(auto series, service.querier.series(request.ctx, select));
     for (auto& labels : series) found.emplace(labels->text, labels);
   }
   std::string body = "{\"status\":\"success\",\"data\":[";
@@ -87,25 +85,62 @@ Result<http::Response> handle_series(ReadDeps& deps, const ReadRequest& request)
   return metadata_response(std::move(body));
 }
 
-Result<http::Response> handle_stats(ReadDeps& deps, const ReadRequest& request) {
+void append_index_stats(std::string& body, const querier::IndexStats& stats) {
+  body += "{\"streams\":" + std::to_string(stats.streams) + ",\"chunks\":" + std::to_string(stats.chunks) +
+          ",\"bytes\":" + std::to_string(stats.bytes) + ",\"entries\":" + std::to_string(stats.entries) + "}";
+}
+
+Result<http::Response> handle_stats(ReadService& service, const ReadRequest& request) {
   SKALD_TRY(const rpc::SelectRequest select, metadata_request(request, true));
-  SKALD_TRY(const querier::IndexStats stats, deps.querier.stats(request.ctx, select));
-  std::string body = "{\"streams\":" + std::to_string(stats.streams) + ",\"chunks\":" + std::to_string(stats.chunks) +
-                     ",\"bytes\":" + std::to_string(stats.bytes) + ",\"entries\":" + std::to_string(stats.entries) + "}";
+  SKALD_TRY(const querier::IndexStats stats, service.querier.stats(request.ctx, select));
+  std::string body;
+  append_index_stats(body, stats);
+  return metadata_response(std::move(body));
+}
+
+// The selector of any query: only its matchers count.
+Result<rpc::SelectRequest> shards_request(const ReadRequest& request) {
+  SKALD_TRY(Bounds bounds, parse_bounds(request.form, request.now_ns));
+  SKALD_TRY(const logql::Query query, logql::parse(param(request.form, "query")));
+  const std::vector<const logql::LogSelector*> selectors = logql::selectors_of(query);
+  if (selectors.size() != 1) return Error(ErrorCode::kInvalidArgument, "a query with one stream selector is needed");
+  SKALD_TRY_VOID(check_length(*request.limits, bounds.end_ns - bounds.start_ns));
+  if (!clamp_to_lookback(*request.limits, request.now_ns, bounds.start_ns, bounds.end_ns)) return past_lookback(*request.limits);
+  return rpc::SelectRequest{selectors.front()->matchers, bounds.start_ns, bounds.end_ns};
+}
+
+// Streams are not sharded here, so that every query is one shard over all hashes.
+Result<http::Response> handle_shards(ReadService& service, const ReadRequest& request) {
+  const std::string_view target = param(request.form, "targetBytesPerShard");
+  std::int64_t target_bytes = 0;
+  if (!target.empty()) { SKALD_TRY(target_bytes, parse_bytes_text(target)); }
+  if (target_bytes <= 0) return Error(ErrorCode::kInvalidArgument, "targetBytesPerShard must be a positive value");
+  const std::int64_t begin_ns = service.clock.monotonic_ns();
+  SKALD_TRY(const rpc::SelectRequest select, shards_request(request));
+  SKALD_TRY(const querier::IndexStats stats, service.querier.stats(request.ctx, select));
+  std::string body = "{\"shards\":[{\"bounds\":{\"min\":0,\"max\":18446744073709551615},\"stats\":";
+  append_index_stats(body, stats);
+  body += "}],\"statistics\":";
+  engine::QueryStats query_stats;
+  query_stats.exec_ns = service.clock.monotonic_ns() - begin_ns;
+  query_stats.select.store_chunk_refs = stats.chunks;
+  append_stats_json(body, query_stats);
+  body += '}';
   return metadata_response(std::move(body));
 }
 
 }  // namespace
 
-void add_metadata_routes(http::Server& server, const std::shared_ptr<ReadDeps>& deps) {
-  add_read_route(server, deps, "/loki/api/v1/labels", "loki_api_v1_labels", handle_labels);
-  add_read_route(server, deps, "/loki/api/v1/label", "loki_api_v1_label", handle_labels);
-  add_read_route(server, deps, "/loki/api/v1/label/{name}/values", "loki_api_v1_label_name_values", handle_values);
-  add_read_route(server, deps, "/loki/api/v1/series", "loki_api_v1_series", handle_series);
-  add_read_route(server, deps, "/loki/api/v1/index/stats", "loki_api_v1_index_stats", handle_stats);
-  add_read_route(server, deps, "/api/prom/label", "api_prom_label", handle_labels);
-  add_read_route(server, deps, "/api/prom/label/{name}/values", "api_prom_label_name_values", handle_values);
-  add_read_route(server, deps, "/api/prom/series", "api_prom_series", handle_series);
+void add_metadata_routes(http::Server& server, ReadService& service) {
+  add_read_route(server, service, "/loki/api/v1/labels", "loki_api_v1_labels", handle_labels);
+  add_read_route(server, service, "/loki/api/v1/label", "loki_api_v1_label", handle_labels);
+  add_read_route(server, service, "/loki/api/v1/label/{name}/values", "loki_api_v1_label_name_values", handle_values);
+  add_read_route(server, service, "/loki/api/v1/series", "loki_api_v1_series", handle_series);
+  add_read_route(server, service, "/loki/api/v1/index/stats", "loki_api_v1_index_stats", handle_stats);
+  add_read_route(server, service, "/loki/api/v1/index/shards", "loki_api_v1_index_shards", handle_shards);
+  add_read_route(server, service, "/api/prom/label", "api_prom_label", handle_labels);
+  add_read_route(server, service, "/api/prom/label/{name}/values", "api_prom_label_name_values", handle_values);
+  add_read_route(server, service, "/api/prom/series", "api_prom_series", handle_series);
 }
 
 }  // namespace skald::api

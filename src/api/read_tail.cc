@@ -19,7 +19,6 @@ constexpr std::size_t kWaitingBytesMax = 4U << 20;
 constexpr std::size_t kWaitingEntriesMax = 10'000;
 constexpr std::size_t kDroppedMax = 1'000;
 constexpr std::size_t kEntriesPerFrame = 500;
-constexpr std::int64_t kTailDurationMaxNs = kNanosPerHour;
 constexpr int kCloseInternalError = 1011;
 
 // One stream's entries as a block. Views point into `entries`.
@@ -104,9 +103,10 @@ void TailSocket::close(int code, const std::string& reason) {
 }
 
 TailSession::TailSession(std::shared_ptr<http::WebSocket> socket, std::shared_ptr<TailInbox> inbox, const logql::LogSelector& selector,
-                         std::shared_ptr<const engine::Pipeline> pipeline, std::int64_t delay_ns, bool categorize, const Clock& clock)
+                         std::shared_ptr<const engine::Pipeline> pipeline, std::int64_t delay_ns, bool categorize, std::int64_t duration_max_ns,
+                         const Clock& clock)
     : socket_(TailSocket::watch(socket)), inbox_(std::move(inbox)), has_stages_(!selector.stages.empty()), pipeline_(std::move(pipeline)), runner_(pipeline_->make_runner()),
-      delay_ns_(delay_ns), categorize_(categorize), clock_(clock), started_ns_(clock.monotonic_ns()) {}
+      delay_ns_(delay_ns), categorize_(categorize), duration_max_ns_(duration_max_ns), clock_(clock), started_ns_(clock.monotonic_ns()) {}
 
 void TailSession::hold(std::shared_ptr<void> subscription, std::shared_ptr<void> slot) {
   subscription_ = std::move(subscription);
@@ -246,7 +246,7 @@ void TailSession::append_live(std::string& out, std::vector<Waiting>& batch, boo
 bool TailSession::pump() {
   const std::int64_t now_ns = clock_.monotonic_ns();
   if (socket_->closed()) return false;
-  if (now_ns - started_ns_ > kTailDurationMaxNs) {
+  if (duration_max_ns_ > 0 && now_ns - started_ns_ > duration_max_ns_) {
     socket_->close(kCloseInternalError, "reached tail max duration limit");
     return false;
   }
@@ -312,77 +312,89 @@ void TailPump::run() {
 
 namespace {
 
+std::string too_many_tails(std::int64_t running, std::int64_t limit) {
+  return "max concurrent tail requests limit exceeded, count > limit (" + std::to_string(running) + " > " + std::to_string(limit) + ")";
+}
+
 // Counts running tails per tenant.
 class TailSlots {
  public:
-  std::int64_t count(const std::string& tenant) const {
+  // kInvalidArgument: one more would pass `limit` (0: there is none).
+  Result<void> check(const std::string& tenant, std::int64_t limit) const {
     const std::lock_guard lock(mutex_);
-    const auto it = running_.find(tenant);
-    return it == running_.end() ? 0 : it->second;
+    return check_locked(tenant, limit);
   }
-  // Released when the result is destroyed.
-  static std::shared_ptr<void> take(const std::shared_ptr<TailSlots>& slots, const std::string& tenant) {
+  // Released when the result is destroyed. Errors of check().
+  static Result<std::shared_ptr<void>> take(const std::shared_ptr<TailSlots>& slots, const std::string& tenant, std::int64_t limit) {
     {
       const std::lock_guard lock(slots->mutex_);
+      SKALD_TRY_VOID(slots->check_locked(tenant, limit));
       ++slots->running_[tenant];
     }
-    return {nullptr, [slots, tenant](void*) {
-              const std::lock_guard lock(slots->mutex_);
-              if (--slots->running_[tenant] == 0) slots->running_.erase(tenant);
-            }};
+    return std::shared_ptr<void>(nullptr, [slots, tenant](void*) {
+      const std::lock_guard lock(slots->mutex_);
+      if (--slots->running_[tenant] == 0) slots->running_.erase(tenant);
+    });
   }
 
  private:
+  Result<void> check_locked(const std::string& tenant, std::int64_t limit) const {
+    const auto it = running_.find(tenant);
+    const std::int64_t running = (it == running_.end() ? 0 : it->second) + 1;
+    if (limit <= 0 || running <= limit) return {};
+    return Error(ErrorCode::kInvalidArgument, too_many_tails(running, limit));
+  }
+
   mutable std::mutex mutex_;   // guards running_
   std::map<std::string, std::int64_t> running_;
 };
 
 struct TailState {
-  std::shared_ptr<ReadDeps> deps;
+  explicit TailState(ReadService& of) : service(of) {}
+  ReadService& service;
   std::shared_ptr<TailSlots> slots = std::make_shared<TailSlots>();
   TailPump pump;
 };
 
 std::optional<http::Response> refuse_tail(const TailState& state, const http::Request& request) {
-  const Result<ReadRequest> read = make_read_request(*state.deps, request);
+  const Result<ReadRequest> read = make_read_request(state.service, request);
   if (!read.ok()) return read_error_response(read.error());
   const Result<TailParams> params = parse_tail_params(read->form, read->now_ns);
   if (!params.ok()) return read_error_response(params.error());
   const Result<logql::Query> query = logql::parse(params->query);
   if (!query.ok()) return read_error_response(query.error());
-  const std::int64_t limit = read->limits->max_concurrent_tail_requests, running = state.slots->count(read->ctx.tenant) + 1;
-  if (limit > 0 && running > limit)
-    return read_error_response(Error(ErrorCode::kInvalidArgument, "max concurrent tail requests limit exceeded, count > limit (" +
-                                                                      std::to_string(running) + " > " + std::to_string(limit) + ")"));
+  if (const Result<void> free = state.slots->check(read->ctx.tenant, read->limits->max_concurrent_tail_requests); !free.ok())
+    return read_error_response(free.error());
   return std::nullopt;
 }
 
 Result<void> start_tail(TailState& state, const http::Request& http_request, const std::shared_ptr<http::WebSocket>& socket) {
-  SKALD_TRY(const ReadRequest request, make_read_request(*state.deps, http_request));
+  SKALD_TRY(const ReadRequest request, make_read_request(state.service, http_request));
   SKALD_TRY(const TailParams params, parse_tail_params(request.form, request.now_ns));
   SKALD_TRY(const logql::Query query, logql::parse(params.query));
   if (!query.is_log()) return Error(ErrorCode::kInvalidArgument, "only log selector is supported");
   SKALD_TRY(auto pipeline, engine::Pipeline::compile(query.log().stages, engine::PipelineOptions{}));
   const auto inbox = std::make_shared<TailInbox>();
   const auto session = std::make_shared<TailSession>(socket, inbox, query.log(), std::move(pipeline), params.delay_ns, wants_categories(http_request),
-                                                     state.deps->clock);
+                                                     state.service.options.tail_duration_max_ns, state.service.clock);
   // Subscribed before the history is read, so that nothing falls between the two.
   CallContext live;
   live.tenant = request.ctx.tenant;
   live.clock = request.ctx.clock;
-  const Clock& clock = state.deps->clock;
+  const Clock& clock = state.service.clock;
   rpc::TailSink sink = [inbox, &clock, pump = &state.pump](const model::LabelsPtr& labels, const std::vector<rpc::TailEntry>& entries) {
     inbox->push(labels, entries, clock.monotonic_ns());
     pump->wake();
   };
-  SKALD_TRY(auto subscription, state.deps->querier.tail(live, query.log().matchers, std::move(sink)));
-  session->hold(std::move(subscription), TailSlots::take(state.slots, request.ctx.tenant));
+  SKALD_TRY(auto subscription, state.service.querier.tail(live, query.log().matchers, std::move(sink)));
+  SKALD_TRY(auto slot, TailSlots::take(state.slots, request.ctx.tenant, request.limits->max_concurrent_tail_requests));
+  session->hold(std::move(subscription), std::move(slot));
   RangeParams history;
   history.query = params.query;
   history.start_ns = params.start_ns;
-  history.end_ns = std::max(params.start_ns, state.deps->clock.now_ns());
+  history.end_ns = std::max(params.start_ns, state.service.clock.now_ns());
   history.limit = params.limit;
-  SKALD_TRY(const engine::QueryResult result, run_range_query(*state.deps, request, query, history));
+  SKALD_TRY(const engine::QueryResult result, run_range_query(state.service, request, query, history));
   session->send_history(std::get<engine::LogResult>(result.data));
   state.pump.add(session);
   return {};
@@ -390,17 +402,22 @@ Result<void> start_tail(TailState& state, const http::Request& http_request, con
 
 }  // namespace
 
-void add_tail_routes(http::Server& server, const std::shared_ptr<ReadDeps>& deps) {
-  const auto state = std::make_shared<TailState>();
-  state->deps = deps;
+void add_tail_routes(http::Server& server, ReadService& service) {
+  const auto owned = std::make_shared<TailState>(service);
+  service.tails = owned;
+  TailState& state = *owned;
   for (const char* const pattern : {"/loki/api/v1/tail", "/api/prom/tail"}) {
     http::Route route;
     route.methods = {"GET"};
     route.pattern = pattern;
     route.name = std::string(pattern) == "/api/prom/tail" ? "api_prom_tail" : "loki_api_v1_tail";
-    route.websocket_guard = [state](const http::Request& request) { return refuse_tail(*state, request); };
-    route.websocket_handler = [state](const std::shared_ptr<http::Request>& request, const std::shared_ptr<http::WebSocket>& socket) {
-      const Result<void> started = start_tail(*state, *request, socket);
+    route.websocket_guard = [&state](const http::Request& request) {
+      const ReadService::Running running(state.service);
+      return refuse_tail(state, request);
+    };
+    route.websocket_handler = [&state](const std::shared_ptr<http::Request>& request, const std::shared_ptr<http::WebSocket>& socket) {
+      const ReadService::Running running(state.service);
+      const Result<void> started = start_tail(state, *request, socket);
       if (!started.ok()) socket->close(kCloseInternalError, started.error().message());
     };
     server.add(std::move(route));

@@ -75,7 +75,7 @@ class TailSocket {
 class TailSession {
  public:
   TailSession(std::shared_ptr<http::WebSocket> socket, std::shared_ptr<TailInbox> inbox, const logql::LogSelector& selector, std::shared_ptr<const engine::Pipeline> pipeline,
-              std::int64_t delay_ns, bool categorize, const Clock& clock);
+              std::int64_t delay_ns, bool categorize, std::int64_t duration_max_ns, const Clock& clock);
 
   // Sends the history, before the first pump(); live entries that are part of it are not sent again.
   void send_history(const engine::LogResult& history);
@@ -100,6 +100,7 @@ class TailSession {
   const std::unique_ptr<engine::PipelineRunner> runner_;   // not thread-safe
   const std::int64_t delay_ns_;
   const bool categorize_;
+  const std::int64_t duration_max_ns_;   // 0: no end
   const Clock& clock_;
   const std::int64_t started_ns_;
   std::shared_ptr<void> subscription_, slot_;

@@ -47,14 +47,15 @@ Result<VolumeQuery> parse_volume(const ReadRequest& request) {
   query.by_label_name = mode == "labels";
   SKALD_TRY(query.matchers, parse_matchers(std::string(param(request.form, "query"))));
   SKALD_TRY_VOID(check_length(*request.limits, query.bounds.end_ns - query.bounds.start_ns));
+  if (!clamp_to_lookback(*request.limits, request.now_ns, query.bounds.start_ns, query.bounds.end_ns)) query.bounds.start_ns = query.bounds.end_ns;
   if (query.targets.empty() && !query.by_label_name)
     for (const model::Matcher& matcher : query.matchers) query.targets.push_back(matcher.name());
   return query;
 }
 
 // Bytes per group in one time span.
-Result<std::map<std::vector<model::Label>, std::uint64_t>> sum_volumes(ReadDeps& deps, const ReadRequest& request, const VolumeQuery& query, Bounds span) {
-  SKALD_TRY(auto volumes, deps.querier.volumes(request.ctx, {query.matchers, span.start_ns, span.end_ns}));
+Result<std::map<std::vector<model::Label>, std::uint64_t>> sum_volumes(ReadService& service, const ReadRequest& request, const VolumeQuery& query, Bounds span) {
+  SKALD_TRY(auto volumes, service.querier.volumes(request.ctx, {query.matchers, span.start_ns, span.end_ns}));
   std::map<std::vector<model::Label>, std::uint64_t> sums;
   for (const rpc::SeriesVolume& volume : volumes) {
     if (volume.bytes == 0) continue;
@@ -97,10 +98,10 @@ void finish(std::string& body, std::int64_t exec_ns) {
   body += "}}";
 }
 
-Result<http::Response> handle_volume(ReadDeps& deps, const ReadRequest& request) {
-  const std::int64_t begin_ns = deps.clock.monotonic_ns();
+Result<http::Response> handle_volume(ReadService& service, const ReadRequest& request) {
+  const std::int64_t begin_ns = service.clock.monotonic_ns();
   SKALD_TRY(const VolumeQuery query, parse_volume(request));
-  SKALD_TRY(auto sums, sum_volumes(deps, request, query, query.bounds));
+  SKALD_TRY(auto sums, sum_volumes(service, request, query, query.bounds));
   std::string body = "{\"status\":\"success\",\"data\":{\"resultType\":\"vector\",\"result\":[";
   bool first = true;
   for (const auto& [labels, bytes] : ranked(std::move(sums), query.limit)) {
@@ -111,12 +112,12 @@ Result<http::Response> handle_volume(ReadDeps& deps, const ReadRequest& request)
     append_point(body, query.bounds.end_ns / kNanosPerMilli, bytes);
     body += '}';
   }
-  finish(body, deps.clock.monotonic_ns() - begin_ns);
+  finish(body, service.clock.monotonic_ns() - begin_ns);
   return metadata_response(std::move(body));
 }
 
-Result<http::Response> handle_volume_range(ReadDeps& deps, const ReadRequest& request) {
-  const std::int64_t begin_ns = deps.clock.monotonic_ns();
+Result<http::Response> handle_volume_range(ReadService& service, const ReadRequest& request) {
+  const std::int64_t begin_ns = service.clock.monotonic_ns();
   SKALD_TRY(const Bounds bounds, parse_bounds(request.form, request.now_ns));
   SKALD_TRY(const std::int64_t step_ns, parse_step(request.form, bounds));
   if (step_ns <= 0)
@@ -131,10 +132,11 @@ Result<http::Response> handle_volume_range(ReadDeps& deps, const ReadRequest& re
   };
   std::map<std::vector<model::Label>, Line> lines;
   // Buckets begin at multiples of step; all but the last end a millisecond before the next.
-  for (std::int64_t at = bounds.start_ns; at < bounds.end_ns;) {
+  for (std::int64_t at = query.bounds.start_ns; at < bounds.end_ns;) {
     const std::int64_t next = at - ((at % step_ns) + step_ns) % step_ns + step_ns;
     const Bounds span{at, next >= bounds.end_ns ? bounds.end_ns : next - kNanosPerMilli};
-    SKALD_TRY(auto sums, sum_volumes(deps, request, query, span));
+    SKALD_TRY_VOID(request.ctx.check());
+    SKALD_TRY(auto sums, sum_volumes(service, request, query, span));
     for (const auto& [labels, bytes] : sums) {
       Line& line = lines[labels];
       line.total += bytes;
@@ -159,15 +161,15 @@ Result<http::Response> handle_volume_range(ReadDeps& deps, const ReadRequest& re
     }
     body += "]}";
   }
-  finish(body, deps.clock.monotonic_ns() - begin_ns);
+  finish(body, service.clock.monotonic_ns() - begin_ns);
   return metadata_response(std::move(body));
 }
 
 }  // namespace
 
-void add_volume_routes(http::Server& server, const std::shared_ptr<ReadDeps>& deps) {
-  add_read_route(server, deps, "/loki/api/v1/index/volume", "loki_api_v1_index_volume", handle_volume);
-  add_read_route(server, deps, "/loki/api/v1/index/volume_range", "loki_api_v1_index_volume_range", handle_volume_range);
+void add_volume_routes(http::Server& server, ReadService& service) {
+  add_read_route(server, service, "/loki/api/v1/index/volume", "loki_api_v1_index_volume", handle_volume);
+  add_read_route(server, service, "/loki/api/v1/index/volume_range", "loki_api_v1_index_volume_range", handle_volume_range);
 }
 
 }  // namespace skald::api

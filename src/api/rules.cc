@@ -105,11 +105,11 @@ std::string prometheus_rules(const std::map<std::string, std::vector<RuleGroup>>
 
 class RuleRoutes {
  public:
-  RuleRoutes(ruler::RuleStore& rules, bool auth_enabled) : rules_(rules), auth_enabled_(auth_enabled) {}
+  RuleRoutes(ruler::RuleStore& rules, TenantPolicy tenants) : rules_(rules), tenants_(std::move(tenants)) {}
 
   using Method = http::Response (RuleRoutes::*)(const CallContext&, const http::Request&);
   http::Response handle(Method method, const http::Request& request) {
-    const auto tenant = resolve_tenant(request, auth_enabled_);
+    const auto tenant = resolve_tenant(request, tenants_);
     if (!tenant.ok()) return error_response_with_newline(tenant.error());
     CallContext ctx;
     ctx.tenant = *tenant;
@@ -159,13 +159,13 @@ class RuleRoutes {
 
  private:
   ruler::RuleStore& rules_;
-  const bool auth_enabled_;
+  const TenantPolicy tenants_;
 };
 
 }  // namespace
 
-void add_rule_routes(http::Server& server, ruler::RuleStore& rules, bool auth_enabled) {
-  auto routes = std::make_shared<RuleRoutes>(rules, auth_enabled);
+void add_rule_routes(http::Server& server, ruler::RuleStore& rules, TenantPolicy tenants) {
+  auto routes = std::make_shared<RuleRoutes>(rules, std::move(tenants));
   const auto add = [&](const char* verb, const std::string& pattern, const char* name, RuleRoutes::Method method) {
     http::Route route;
     route.methods = {verb};

@@ -57,7 +57,7 @@ http::Response StatusPages::config(const http::Request& request) const {
 }
 
 http::Response StatusPages::tenant_limits(const http::Request& request) const {
-  const Result<std::string> tenant = resolve_tenant(request, sources_.config.auth_enabled);
+  const Result<std::string> tenant = resolve_tenant(request, {sources_.config.auth_enabled, sources_.config.no_auth_tenant});
   if (!tenant.ok()) return error_response_with_newline(tenant.error());
   return yaml(config::print_limits(*sources_.limits.for_tenant(*tenant), sources_.config.tenant_limits_allow_publish));
 }
@@ -66,7 +66,7 @@ http::Response StatusPages::drilldown_limits(const http::Request& request) const
   // Asked for by a client that always sends the header; without it Loki refuses even when authentication is off.
   const Result<std::string> named = resolve_tenant(request, true);
   if (!named.ok()) return error_response_with_newline(named.error());
-  const std::string tenant = sources_.config.auth_enabled ? *named : std::string(kDefaultTenant);
+  const std::string tenant = sources_.config.auth_enabled ? *named : sources_.config.no_auth_tenant;
   std::string out = "{\"limits\":" + config::limits_json(*sources_.limits.for_tenant(tenant), sources_.config.tenant_limits_allow_publish);
   out += std::string(",\"pattern_ingester_enabled\":") + (sources_.config.pattern_ingester.enabled ? "true" : "false") + ",\"version\":";
   append_json_string(out, sources_.build.loki_version);

@@ -28,8 +28,8 @@ Result<void> check_tenant_id(std::string_view id) {
   return {};
 }
 
-Result<std::vector<std::string>> resolve_tenants(const http::Request& request, bool auth_enabled, bool multi_tenant) {
-  if (!auth_enabled) return std::vector<std::string>{std::string(kDefaultTenant)};
+Result<std::vector<std::string>> resolve_tenants(const http::Request& request, const TenantPolicy& policy, bool multi_tenant) {
+  if (!policy.auth_enabled) return std::vector<std::string>{policy.no_auth_tenant};
   const std::string* const header = request.header(kTenantHeader);
   if (header == nullptr || header->empty()) return Error(ErrorCode::kUnauthenticated, "no org id");
   std::vector<std::string> ids;
@@ -50,8 +50,8 @@ Result<std::vector<std::string>> resolve_tenants(const http::Request& request, b
   return ids;
 }
 
-Result<std::string> resolve_tenant(const http::Request& request, bool auth_enabled) {
-  SKALD_TRY(std::vector<std::string> ids, resolve_tenants(request, auth_enabled, false));
+Result<std::string> resolve_tenant(const http::Request& request, const TenantPolicy& policy) {
+  SKALD_TRY(std::vector<std::string> ids, resolve_tenants(request, policy, false));
   return std::move(ids[0]);
 }
 

@@ -59,6 +59,30 @@ distributor::DistributorOptions distributor_options(const config::Config& config
   return out;
 }
 
+api::ReadOptions read_options(const config::Config& config) {
+  const config::QuerierConfig& querier = config.querier;
+  api::ReadOptions out;
+  out.tenants = api::TenantPolicy(config.auth_enabled, config.no_auth_tenant);
+  out.multi_tenant_queries = querier.multi_tenant_queries_enabled;
+  out.per_request_limits = querier.per_request_limits_enabled;
+  out.patterns = config.pattern_ingester.enabled;
+  out.align_with_step = config.query_range.align_queries_with_step;
+  out.concurrent_queries = std::max<std::uint64_t>(1, at_least_zero(querier.max_concurrent));
+  if (config.query_scheduler.max_outstanding_requests_per_tenant > 0)
+    out.waiting_queries_max = at_least_zero(config.query_scheduler.max_outstanding_requests_per_tenant);
+  out.query_memory_bytes_max = querier.max_query_memory;
+  out.tail_duration_max_ns = querier.tail_max_duration;
+  out.body_bytes_max = at_least_zero(config.frontend.max_body_size);
+  out.slow_query_ns = config.frontend.log_queries_longer_than;
+  out.log_all_queries = config.frontend.query_stats_enabled;
+  out.logged_headers = config.frontend.log_query_request_headers;
+  return out;
+}
+
+querier::QuerierOptions querier_options(const config::Config& config) {
+  return {.store_only = config.querier.query_store_only, .ingester_only = config.querier.query_ingester_only};
+}
+
 store::StoreOptions store_options(const config::Config& config) {
   store::StoreOptions out;
   out.chunk_cache_bytes = config.chunk_cache.embedded_enabled ? at_least_zero(config.chunk_cache.embedded_max_size_mb) << 20 : 0;

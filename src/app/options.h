@@ -1,16 +1,20 @@
 // From configuration keys to the options of each module; the one place where the two vocabularies meet.
 #pragma once
 
+#include "skald/api/read.h"
 #include "skald/config/config.h"
 #include "skald/distributor/distributor.h"
 #include "skald/http/server.h"
 #include "skald/ingester/ingester.h"
+#include "skald/querier/querier.h"
 #include "skald/store/store.h"
 
 namespace skald::app {
 
 http::ServerOptions server_options(const config::Config& config);
 distributor::DistributorOptions distributor_options(const config::Config& config);
+api::ReadOptions read_options(const config::Config& config);
+querier::QuerierOptions querier_options(const config::Config& config);
 store::StoreOptions store_options(const config::Config& config);
 // `limits` outlives the ingester.
 ingester::IngesterOptions ingester_options(const config::Config& config, const std::string& id, const config::LimitsProvider& limits);

@@ -9,7 +9,6 @@
 #include "process_metrics.h"
 #include "skald/api/admin.h"
 #include "skald/api/deletes.h"
-#include "skald/api/patterns.h"
 #include "skald/api/push.h"
 #include "skald/api/read.h"
 #include "skald/api/rules.h"
@@ -105,7 +104,7 @@ void Services::build_modules() {
   rules_ = std::make_unique<ruler::RuleStore>(*bucket_);
   ingester_ = std::make_unique<ingester::Ingester>(ingester_options(config_, instance_id(config_), limits_), files_, *bucket_, *store_, flush_pool_, registry_, clock_);
   distributor_ = std::make_unique<distributor::Distributor>(*ingester_, limits_, registry_, clock_, distributor_options(config_));
-  querier_ = std::make_unique<querier::Querier>(*ingester_, store_.get());
+  querier_ = std::make_unique<querier::Querier>(*ingester_, store_.get(), querier_options(config_));
   querier_->set_deletions([this](const std::string& tenant) { return deletions_of(tenant); });
 }
 
@@ -165,21 +164,21 @@ void Services::build_server() {
                              [this] { return not_ready(); }, [this] { return states(); }};
   status_ = std::make_unique<api::StatusPages>(std::move(sources));
   status_->add_routes(*server_);
+  const api::TenantPolicy tenants(config_.auth_enabled, config_.no_auth_tenant);
   api::AdminActions actions;
-  actions.auth_enabled = config_.auth_enabled;
+  actions.tenants = tenants;
   actions.flush_all = [this] { return ingester_->flush_all(CallContext{}); };
   actions.prepare_shutdown = [this] { return ingester_->prepare_shutdown(); };
   actions.set_prepare_shutdown = [this](bool on) { return set_prepare_shutdown(on); };
   actions.terminate = terminate_;
   api::add_admin_routes(*server_, std::move(actions));
   api::PushRouteOptions push;
-  push.auth_enabled = config_.auth_enabled;
+  push.tenants = tenants;
   push.body_bytes_max = static_cast<std::uint64_t>(std::max<std::int64_t>(0, config_.distributor.max_recv_msg_size));
   api::add_push_routes(*server_, *distributor_, push, &request_pool_);
-  api::add_read_routes(*server_, api::ReadDeps{*querier_, limits_, query_pool_, registry_, clock_, config_.auth_enabled});
-  api::add_pattern_routes(*server_, *querier_, limits_, clock_, config_.pattern_ingester.enabled, config_.auth_enabled);
-  if (config_.compactor.retention_enabled) api::add_delete_routes(*server_, *deletes_, limits_, clock_, config_.auth_enabled);
-  if (config_.ruler.enable_api) api::add_rule_routes(*server_, *rules_, config_.auth_enabled);
+  read_routes_ = api::add_read_routes(*server_, api::ReadDeps{*querier_, limits_, query_pool_, registry_, clock_, read_options(config_)});
+  if (config_.compactor.retention_enabled) api::add_delete_routes(*server_, *deletes_, limits_, clock_, tenants);
+  if (config_.ruler.enable_api) api::add_rule_routes(*server_, *rules_, tenants);
 }
 
 std::string Services::not_ready() const {
@@ -234,6 +233,7 @@ void Services::stop() {
   }
   limits_.stop();
   server_.reset();
+  read_routes_.reset();   // waits for queries that outlasted the grace period
   status_.reset();
   querier_.reset();
   distributor_.reset();

@@ -79,6 +79,7 @@ class Services {
   std::unique_ptr<compactor::DeleteStore> deletes_;
   std::unique_ptr<ruler::RuleStore> rules_;
   std::unique_ptr<api::StatusPages> status_;
+  std::shared_ptr<void> read_routes_;        // running queries; needs what is above
   std::unique_ptr<http::Server> server_;     // last: first to stop
   std::atomic<std::int64_t> ready_at_monotonic_ns_{0};   // 0: not started
   std::atomic<bool> stopping_{false};

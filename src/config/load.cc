@@ -182,7 +182,6 @@ Result<void> apply_flags(const CommandLine& command_line, const KeyTable& table,
 
 Result<void> finish(Loaded& out) {
   SKALD_TRY_VOID(derive(out.config));
-  if (out.config.no_auth_tenant != "fake") out.warnings.push_back("no_auth_tenant");  // data of all releases so far is under "fake"
   const std::vector<std::string> problems = validate(out.config);
   std::set<std::string> seen;
   std::erase_if(out.warnings, [&](const std::string& key) { return !seen.insert(key).second; });

@@ -102,12 +102,14 @@ class ReadTest : public ::testing::Test {
     options.compress_responses = false;
     options.log_requests = false;
     server_ = std::make_unique<http::Server>(options, http_pool_, registry_);
-    add_read_routes(*server_, ReadDeps{querier_, limits_, pool_, registry_, clock_, false});
+    options_.tenants = tenants_;
+    routes_ = add_read_routes(*server_, ReadDeps{querier_, limits_, pool_, registry_, clock_, options_});
     ASSERT_TRUE(server_->start().ok());
   }
   void TearDown() override {
     server_->stop(1000);
     server_.reset();
+    routes_.reset();
   }
   static std::string encode(std::string_view text) {
     std::string out;
@@ -139,6 +141,9 @@ class ReadTest : public ::testing::Test {
   obs::Registry registry_;
   exec::Pool pool_{"query", 2};
   exec::Pool http_pool_{"http", 2};
+  TenantPolicy tenants_ = false;       // set both before SetUp()
+  ReadOptions options_;
+  std::shared_ptr<void> routes_;
   std::unique_ptr<http::Server> server_;
 };
 

@@ -140,9 +140,9 @@ TEST(Load, SizesArePowersOf1024) {
 }
 
 TEST(Load, KeysWithoutEffectAreAcceptedAndNamedOnce) {
-  const Result<Loaded> loaded = load_extra("querier: {query_store_only: true}\nprofiling: {block_profile_rate: 3}\nstorage_config: {boltdb_shipper: {index_gateway_client: {server_address: x}}}\n");
+  const Result<Loaded> loaded = load_extra("querier: {query_partition_ingesters: true}\nprofiling: {block_profile_rate: 3}\nstorage_config: {boltdb_shipper: {index_gateway_client: {server_address: x}}}\n");
   ASSERT_TRUE(loaded.ok()) << loaded.error().message();
-  EXPECT_THAT(loaded->warnings, Contains("querier.query_store_only").Times(1));
+  EXPECT_THAT(loaded->warnings, Contains("querier.query_partition_ingesters").Times(1));
   EXPECT_THAT(loaded->warnings, Contains("profiling").Times(1));
   EXPECT_THAT(loaded->warnings, Contains("storage_config.boltdb_shipper").Times(1));
 }

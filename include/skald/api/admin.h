@@ -4,6 +4,7 @@
 #include <functional>
 #include <string>
 
+#include "skald/api/tenant.h"
 #include "skald/base/result.h"
 #include "skald/http/server.h"
 
@@ -11,7 +12,7 @@ namespace skald::api {
 
 // Called from pool threads.
 struct AdminActions {
-  bool auth_enabled = true;
+  TenantPolicy tenants;
   std::function<Result<void>()> flush_all;
   std::function<bool()> prepare_shutdown;
   std::function<Result<void>(bool on)> set_prepare_shutdown;

@@ -1,6 +1,7 @@
 // The delete API: requests accepted, listed and cancelled (reference http-api §8). Queries hide what they name at once.
 #pragma once
 
+#include "skald/api/tenant.h"
 #include "skald/compactor/delete_requests.h"
 #include "skald/config/limits.h"
 #include "skald/http/server.h"
@@ -9,6 +10,6 @@ namespace skald::api {
 
 // /loki/api/v1/delete. Before server.start(); everything outlives it.
 void add_delete_routes(http::Server& server, compactor::DeleteStore& deletes, const config::LimitsProvider& limits, const Clock& clock,
-                       bool auth_enabled);
+                       TenantPolicy tenants);
 
 }  // namespace skald::api

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "skald/api/tenant.h"
 #include "skald/base/result.h"
 #include "skald/distributor/distributor.h"
 #include "skald/exec/pool.h"
@@ -11,7 +12,7 @@
 namespace skald::api {
 
 struct PushRouteOptions {
-  bool auth_enabled = true;
+  TenantPolicy tenants;
   std::uint64_t body_bytes_max = 100ULL << 20;      // distributor.max_recv_msg_size
   // Bodies above this are decoded on `pool` when one is given, so that an I/O thread never works on one for long.
   std::uint64_t inline_bytes_max = 2ULL << 20;

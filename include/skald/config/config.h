@@ -76,8 +76,22 @@ struct CompactorConfig {
   std::int64_t delete_request_cancel_period = 24 * kNanosPerHour;
 };
 
+struct QuerierConfig {
+  std::int64_t tail_max_duration = kNanosPerHour;
+  std::int64_t max_concurrent = 4;
+  std::int64_t max_query_memory = 1LL << 30;      // ours: bytes one query may hold; 0: no limit
+  bool query_store_only = false;
+  bool query_ingester_only = false;
+  bool multi_tenant_queries_enabled = false;
+  bool per_request_limits_enabled = false;
+};
+
 struct FrontendConfig {
   bool compress_responses = true;
+  std::int64_t log_queries_longer_than = 0;
+  std::vector<std::string> log_query_request_headers;
+  std::int64_t max_body_size = 10 << 20;
+  bool query_stats_enabled = false;
 };
 
 struct CacheConfig {
@@ -104,6 +118,13 @@ struct Config {
     std::int64_t max_decompressed_size = 5000LL << 20;
   } distributor;
   IngesterConfig ingester;
+  QuerierConfig querier;
+  struct QueryRangeConfig {
+    bool align_queries_with_step = false;
+  } query_range;
+  struct QuerySchedulerConfig {
+    std::int64_t max_outstanding_requests_per_tenant = 32'000;
+  } query_scheduler;
   FrontendConfig frontend;
   CompactorConfig compactor;
   struct PatternIngesterConfig {

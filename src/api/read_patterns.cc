@@ -1,12 +1,13 @@
-#include "skald/api/patterns.h"
-
+// /loki/api/v1/patterns: mined when asked, over the rows in range, so that it answers for data of any age and costs
+// nothing at ingest (docs/decisions/002-patterns-at-query-time.md).
 #include <algorithm>
 #include <map>
 
+#include "api/limited_source.h"
+#include "api/query_limits.h"
+#include "api/read_context.h"
 #include "skald/api/json.h"
 #include "skald/api/params.h"
-#include "skald/api/status.h"
-#include "skald/api/tenant.h"
 #include "skald/logql/parser.h"
 #include "skald/model/level.h"
 #include "skald/pattern/miner.h"
@@ -101,56 +102,44 @@ std::string to_json(const std::vector<Mined>& patterns) {
   return out + "]}\n";
 }
 
-struct Routes {
-  querier::Querier& querier;
-  const config::LimitsProvider& limits;
-  const Clock& clock;
-  const bool auth_enabled;
-
-  Result<http::Response> answer(const http::Request& request) const {
-    CallContext ctx;
-    SKALD_TRY(ctx.tenant, resolve_tenant(request, auth_enabled));
-    ctx.cancel = request.cancel;
-    ctx.clock = &clock;
-    ctx.deadline_monotonic_ns = clock.monotonic_ns() + limits.for_tenant(ctx.tenant)->query_timeout;
-    SKALD_TRY(const Bounds bounds, parse_bounds(request.form, clock.now_ns()));
-    SKALD_TRY(const auto matchers, logql::parse_selector(param(request.form, "query")));
-    std::int64_t step_ns = kSampleResolutionNs;
-    if (!param(request.form, "step").empty()) {
-      SKALD_TRY(step_ns, parse_seconds_or_duration(param(request.form, "step")));
-      step_ns = std::max(step_ns / kSampleResolutionNs * kSampleResolutionNs, kSampleResolutionNs);
-    }
-    rpc::SelectRequest select{.matchers = matchers, .start_ns = bounds.start_ns, .end_ns = bounds.end_ns};
-    SKALD_TRY(const chunk::SelectResult selected, querier.select(ctx, select));
-    std::vector<const chunk::BlockSlice*> slices;
-    for (const auto& stream : selected.streams) {
-      for (const auto& slice : stream.blocks) slices.push_back(&slice);
-    }
-    std::stable_sort(slices.begin(), slices.end(), [](const auto* a, const auto* b) { return a->max_ts_ns > b->max_ts_ns; });
-    Mining mining(bounds.start_ns, bounds.end_ns, step_ns);
-    std::uint64_t rows = 0;
-    for (const auto* slice : slices) {
-      if ((rows += slice->rows) > kRowsMax && rows != slice->rows) break;
-      SKALD_TRY_VOID(ctx.check());
-      SKALD_TRY_VOID(mining.add(*slice, ctx));
-    }
-    return http::Response::json(to_json(mining.finish()));
+Result<http::Response> handle_patterns(ReadService& service, const ReadRequest& request) {
+  SKALD_TRY(Bounds bounds, parse_bounds(request.form, request.now_ns));
+  SKALD_TRY(const auto matchers, logql::parse_selector(param(request.form, "query")));
+  std::int64_t step_ns = kSampleResolutionNs;
+  if (!param(request.form, "step").empty()) {
+    SKALD_TRY(step_ns, parse_seconds_or_duration(param(request.form, "step")));
+    step_ns = std::max(step_ns / kSampleResolutionNs * kSampleResolutionNs, kSampleResolutionNs);
   }
-};
+  SKALD_TRY_VOID(check_length(*request.limits, bounds.end_ns - bounds.start_ns));
+  if (!clamp_to_lookback(*request.limits, request.now_ns, bounds.start_ns, bounds.end_ns)) return http::Response::json(to_json({}));
+  LimitedSource source(service.querier, *request.limits, true);
+  SKALD_TRY(const chunk::SelectResult selected, source.select(request.ctx, {matchers, bounds.start_ns, bounds.end_ns}));
+  std::vector<const chunk::BlockSlice*> slices;
+  for (const auto& stream : selected.streams) {
+    for (const auto& slice : stream.blocks) slices.push_back(&slice);
+  }
+  std::stable_sort(slices.begin(), slices.end(), [](const auto* a, const auto* b) { return a->max_ts_ns > b->max_ts_ns; });
+  Mining mining(bounds.start_ns, bounds.end_ns, step_ns);
+  std::uint64_t rows = 0;
+  for (const auto* slice : slices) {
+    if ((rows += slice->rows) > kRowsMax && rows != slice->rows) break;
+    SKALD_TRY_VOID(request.ctx.check());
+    SKALD_TRY_VOID(mining.add(*slice, request.ctx));
+  }
+  return http::Response::json(to_json(mining.finish()));
+}
 
 }  // namespace
 
-void add_pattern_routes(http::Server& server, querier::Querier& querier, const config::LimitsProvider& limits, const Clock& clock, bool enabled, bool auth_enabled) {
-  const auto routes = std::make_shared<const Routes>(Routes{querier, limits, clock, auth_enabled});
+// Without the pattern ingester the path is unknown, as in Loki: 404 with an empty body.
+void add_pattern_routes(http::Server& server, ReadService& service) {
+  if (service.options.patterns) return add_query_route(server, service, "/loki/api/v1/patterns", "loki_api_v1_patterns", handle_patterns);
   http::Route route;
   route.methods = {"GET", "POST"};
   route.pattern = "/loki/api/v1/patterns";
   route.name = "loki_api_v1_patterns";
-  route.handler = [routes, enabled](std::shared_ptr<http::Request> request, http::Responder respond) {
-    if (!enabled) return respond(http::Response::empty(404));
-    auto response = routes->answer(*request);
-    respond(response.ok() ? std::move(response).value() : error_response(response.error()));
-  };
+  route.run_on = http::RunOn::kIo;
+  route.handler = [](const std::shared_ptr<http::Request>&, const http::Responder& respond) { respond(http::Response::empty(404)); };
   server.add(std::move(route));
 }
 

@@ -1,0 +1,124 @@
+#include "api/query_run.h"
+
+#include <algorithm>
+
+#include "api/limited_source.h"
+#include "api/query_limits.h"
+#include "skald/api/status.h"
+#include "skald/model/time.h"
+
+namespace skald::api {
+
+namespace {
+
+std::int64_t floor_to(std::int64_t value, std::int64_t unit) {
+  const std::int64_t rest = value % unit;
+  return value - (rest < 0 ? rest + unit : rest);
+}
+
+engine::QueryResult empty_result(const logql::Query& query, bool instant) {
+  engine::QueryResult result;
+  if (query.is_log()) result.data = engine::LogResult{};
+  else if (instant) result.data = engine::VectorResult{};
+  else result.data = engine::MatrixResult{};
+  return result;
+}
+
+// Parts in which Loki would read the range: what clients know as splits.
+std::uint64_t splits_of(const config::Limits& limits, std::int64_t start_ns, std::int64_t end_ns) {
+  const std::int64_t interval_ns = limits.split_queries_by_interval;
+  if (interval_ns <= 0 || end_ns <= start_ns) return 0;
+  return static_cast<std::uint64_t>((end_ns - floor_to(start_ns, interval_ns) + interval_ns - 1) / interval_ns);
+}
+
+Result<engine::QueryResult> run(ReadService& service, const ReadRequest& request, const logql::Query& query, engine::QueryParams params) {
+  if (!clamp_to_lookback(*request.limits, request.now_ns, params.start_ns, params.end_ns)) return empty_result(query, params.instant);
+  LimitedSource source(service.querier, *request.limits, !params.instant);
+  engine::Engine engine(source, service.pool);
+  SKALD_TRY(engine::QueryResult result, engine.run(request.ctx, query, params, engine_limits(request)));
+  result.stats.queue_ns = request.queued_ns;
+  result.stats.splits = splits_of(*request.limits, params.start_ns, params.end_ns);
+  return result;
+}
+
+// Runs and leaves a line about it, whatever comes out.
+template <class Run>
+Result<engine::QueryResult> recorded(ReadService& service, const ReadRequest& request, const logql::Query& query, QueryRecord record, const Run& run_query) {
+  const std::int64_t begin_ns = service.clock.monotonic_ns();
+  record.tags = request.tags;
+  Result<engine::QueryResult> result = run_query();
+  record.tenant = request.ctx.tenant;
+  record.type = query_type(query);
+  record.now_ns = request.now_ns;
+  record.duration_ns = service.clock.monotonic_ns() - begin_ns;
+  record.queue_ns = request.queued_ns;
+  if (result.ok()) {
+    record.stats = result->stats;
+  } else {
+    record.status = http_status(result.error().code());
+    record.error = result.error().message();
+  }
+  service.log.write(record, request.http);
+  return result;
+}
+
+}  // namespace
+
+engine::EngineLimits engine_limits(const ReadRequest& request) {
+  engine::EngineLimits limits;
+  limits.max_series = static_cast<std::uint32_t>(std::clamp<std::int64_t>(request.limits->max_query_series, 0, UINT32_MAX));
+  const auto& sharded = request.limits->shard_aggregations;
+  limits.allow_approx_topk = std::find(sharded.begin(), sharded.end(), "approx_topk") != sharded.end();
+  limits.allow_variants = request.limits->enable_multi_variant_queries;
+  limits.partial_results = has_tags(request.tags, "Source=grafana-lokiexplore-app");
+  return limits;
+}
+
+Result<engine::QueryResult> run_range_query(ReadService& service, const ReadRequest& request, const logql::Query& query, const RangeParams& params) {
+  QueryRecord record;
+  record.query = params.query;
+  record.start_ns = params.start_ns;
+  record.end_ns = params.end_ns;
+  record.step_ns = params.step_ns;
+  record.limit = params.limit;
+  return recorded(service, request, query, record, [&]() -> Result<engine::QueryResult> {
+    SKALD_TRY_VOID(check_query(*request.limits, query, params.query, request.tags, {params.start_ns, params.end_ns}));
+    engine::QueryParams run_params;
+    run_params.start_ns = params.start_ns;
+    run_params.end_ns = params.end_ns;
+    run_params.step_ns = params.step_ns;
+    run_params.interval_ns = params.interval_ns;
+    run_params.limit = params.limit;
+    run_params.direction = params.direction;
+    if (query.is_log()) {
+      SKALD_TRY_VOID(check_entries(*request.limits, params.limit));
+    } else if (request.limits->split_queries_by_interval != 0) {
+      // Points lie on multiples of step, so that results of neighbouring requests fit together.
+      run_params.start_ns = floor_to(params.start_ns, params.step_ns);
+      run_params.end_ns = floor_to(params.end_ns + params.step_ns - 1, params.step_ns);
+    } else if (service.options.align_with_step) {
+      run_params.start_ns = floor_to(params.start_ns, params.step_ns);
+      run_params.end_ns = floor_to(params.end_ns, params.step_ns);
+    }
+    return run(service, request, query, run_params);
+  });
+}
+
+Result<engine::QueryResult> run_instant_query(ReadService& service, const ReadRequest& request, const logql::Query& query, const InstantParams& params) {
+  QueryRecord record;
+  record.query = params.query;
+  record.instant = true;
+  record.start_ns = record.end_ns = params.time_ns;
+  record.limit = params.limit;
+  return recorded(service, request, query, record, [&]() -> Result<engine::QueryResult> {
+    SKALD_TRY_VOID(check_query(*request.limits, query, params.query, request.tags, {params.time_ns, params.time_ns}));
+    engine::QueryParams run_params;
+    run_params.instant = true;
+    run_params.start_ns = run_params.end_ns = params.time_ns;
+    run_params.limit = params.limit;
+    run_params.direction = params.direction;
+    return run(service, request, query, run_params);
+  });
+}
+
+}  // namespace skald::api
