@@ -177,9 +177,9 @@ model::Labels matched_labels(const model::Labels& many, const model::Labels& one
   std::vector<model::Label> pairs = labels.pairs();
   for (const std::string& name : matching.include) {
     std::erase_if(pairs, [&](const model::Label& label) { return label.name == name; });
-    pairs.push_back({name, std::string(one.get(name))});   // an empty value is dropped
+    if (one.has(name)) pairs.push_back({name, std::string(one.get(name))});
   }
-  return model::Labels::from_pairs(std::move(pairs));
+  return model::Labels::from_pairs_with_empty(std::move(pairs));
 }
 
 Result<Value> combine_matched(const Value& left, const Value& right, const logql::BinaryExpr& expression, std::uint32_t steps) {

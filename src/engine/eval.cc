@@ -65,7 +65,7 @@ model::Labels group_labels(const model::Labels& labels, const logql::Grouping& g
     const bool named = std::find(grouping.labels.begin(), grouping.labels.end(), label.name) != grouping.labels.end();
     if (named != grouping.without) kept.push_back(label);
   }
-  return model::Labels::from_pairs(std::move(kept));
+  return model::Labels::from_pairs_with_empty(std::move(kept));
 }
 
 void append_label_key(std::string& out, const model::Labels& labels) {

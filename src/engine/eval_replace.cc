@@ -84,7 +84,7 @@ Result<Value> evaluate_label_replace(Evaluation& evaluation, const logql::LabelR
     std::vector<model::Label> pairs = series.labels.pairs();
     std::erase_if(pairs, [&](const model::Label& label) { return label.name == expression.destination; });
     if (!replacement.empty()) pairs.push_back({expression.destination, std::move(replacement)});
-    series.labels = model::Labels::from_pairs(std::move(pairs));
+    series.labels = model::Labels::from_pairs_with_empty(std::move(pairs));
   }
   if (!value.ordered)
     std::stable_sort(value.series.begin(), value.series.end(), [](const StepSeries& a, const StepSeries& b) { return a.labels < b.labels; });

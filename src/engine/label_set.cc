@@ -32,12 +32,19 @@ std::uint64_t process_hash_seed() {
   return seed;
 }
 
-model::Labels ResultLabels::plain() const {
+namespace {
+
+std::vector<model::Label> pairs_of(const std::vector<ResultLabel>& labels) {
   std::vector<model::Label> pairs;
   pairs.reserve(labels.size());
   for (const ResultLabel& label : labels) pairs.push_back({label.name, label.value});
-  return model::Labels::from_pairs(std::move(pairs));
+  return pairs;
 }
+
+}  // namespace
+
+model::Labels ResultLabels::plain() const { return model::Labels::from_pairs(pairs_of(labels)); }
+model::Labels ResultLabels::plain_with_empty() const { return model::Labels::from_pairs_with_empty(pairs_of(labels)); }
 
 std::uint32_t LabelSetTable::intern(const std::vector<View>& sorted) {
   const std::uint64_t hash = hash_views(sorted);

@@ -121,6 +121,7 @@ class LabelTable {
  private:
   bool has_live_metadata(const LabelSlot& slot, std::uint32_t row) const {
     if (slot.metadata == nullptr && !slot.has_level) return false;
+    if (slot.touched && is_present(slot.parsed.get(row))) return false;   // label_format has replaced it
     std::string_view ignored;
     return !base_deleted(slot, row) && get_metadata(slot, row, ignored);
   }

@@ -232,10 +232,12 @@ Result<std::vector<StepSeries>> merge_workers(std::vector<Worker>& workers, cons
   std::vector<model::Labels> labels;
   std::unordered_map<std::string, std::uint32_t> index;
   std::string key;
+  // A label named in `by` shows also where lines set it to ""; other series leave empty labels out.
+  const bool by = plan.grouping && !plan.grouping->without;
   for (Worker& worker : workers) {
     std::vector<std::uint32_t> map(worker.sets.size());
     for (std::uint32_t s = 0; s < worker.sets.size(); ++s) {
-      model::Labels plain = worker.sets.at(s).plain();
+      model::Labels plain = by ? worker.sets.at(s).plain_with_empty() : worker.sets.at(s).plain();
       key.clear();
       append_label_key(key, plain);
       const auto [it, fresh] = index.emplace(key, static_cast<std::uint32_t>(labels.size()));

@@ -13,15 +13,21 @@
 
 namespace skald::model {
 
-Labels Labels::from_pairs(std::vector<Label> pairs) {
+Labels Labels::from_pairs_with_empty(std::vector<Label> pairs) {
   // Stable, so that the last of equal names is the one that was given last.
   std::stable_sort(pairs.begin(), pairs.end(), [](const Label& a, const Label& b) { return a.name < b.name; });
   Labels labels;
   labels.pairs_.reserve(pairs.size());
   for (std::size_t i = 0; i < pairs.size(); ++i) {
     if (i + 1 < pairs.size() && pairs[i + 1].name == pairs[i].name) continue;
-    if (!pairs[i].value.empty()) labels.pairs_.push_back(std::move(pairs[i]));
+    labels.pairs_.push_back(std::move(pairs[i]));
   }
+  return labels;
+}
+
+Labels Labels::from_pairs(std::vector<Label> pairs) {
+  Labels labels = from_pairs_with_empty(std::move(pairs));
+  std::erase_if(labels.pairs_, [](const Label& label) { return label.value.empty(); });
   return labels;
 }
 

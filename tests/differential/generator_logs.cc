@@ -105,7 +105,7 @@ std::vector<Row> Generator::rows() {
     row.ts_ns -= row.ts_ns % unit;
     if (!out.empty() && one_in(5)) row.ts_ns = out[below(out.size())].ts_ns;
     row.line = line(kinds[below(kinds.size())]);
-    if (metadata && !one_in(3)) row.metadata["trace"] = value_of("trace");
+    if (metadata && !one_in(3)) row.metadata["trace"] = pick({"t1", "t2", "t3"});
     if (metadata && one_in(3)) row.metadata[pick({"user", "app", "n"})] = pick({"meta", "5", "ann"});
     if (levels) row.level = pick({"", "info", "error", "unknown"});
     if (seen.insert({row.stream, row.ts_ns, row.line, row.metadata}).second) out.push_back(std::move(row));

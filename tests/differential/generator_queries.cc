@@ -8,10 +8,10 @@ std::string Generator::name() {
   return pick({"level", "status", "n", "dur", "size", "user", "ip", "msg", "path", "method", "app", "env", "trace", "z", "req_user", "req_n", "extra_key", "_9lives",
                "detected_level", "app_extracted", "user_extracted", "level_extracted", "nope", "a", "b", "c", "first"});
 }
-std::string Generator::number_name() { return pick({"n", "n", "n", "status", "dur", "size", "user", "c", "req_n", "nope", "n_extracted"}); }
+std::string Generator::number_name() { return pick({"n", "n", "n", "n", "n", "n", "status", "status", "dur", "size", "user", "c", "req_n", "nope", "n_extracted"}); }
 
 std::string Generator::selector() {
-  return pick({"{app=\"web\"}", "{app=~\".+\"}", "{app=~\".+\"}", "{app=~\".+\"}", "{app=~\"web|db\"}", "{app=\"db\", env!=\"dev\"}", "{app=~\".+\", env=\"prod\"}", "{app=~\".+\", env!~\"p.*\"}", "{app=\"db\", level=\"\"}",
+  return pick({"{app=\"web\"}", "{app=~\".+\"}", "{app=~\".+\"}", "{app=~\".+\"}", "{app=~\".+\"}", "{app=~\".+\"}", "{app=~\"web|db\"}", "{app=\"db\", env!=\"dev\"}", "{app=~\".+\", env=\"prod\"}", "{app=~\".+\", env!~\"p.*\"}", "{app=\"db\", level=\"\"}",
                "{app!=\"x\", env=~\"d.v|prod\"}"});
 }
 

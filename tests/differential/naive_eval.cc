@@ -114,14 +114,13 @@ std::set<std::string> names_referenced(const logql::LogRange& range) {
 }
 
 bool uses_line(const logql::Stage& stage) {
-  const auto mentions = [](const std::string& text) { return text.find("__line__") != std::string::npos; };
   if (std::holds_alternative<logql::LineFilterStage>(stage) || std::holds_alternative<logql::JsonStage>(stage) ||
       std::holds_alternative<logql::LogfmtStage>(stage) || std::holds_alternative<logql::RegexpStage>(stage) ||
-      std::holds_alternative<logql::PatternStage>(stage) || std::holds_alternative<logql::UnpackStage>(stage))
+      std::holds_alternative<logql::PatternStage>(stage) || std::holds_alternative<logql::UnpackStage>(stage) ||
+      std::holds_alternative<logql::LineFormatStage>(stage))
     return true;
-  if (const auto* s = std::get_if<logql::LineFormatStage>(&stage)) return mentions(s->text);
   if (const auto* s = std::get_if<logql::LabelFormatStage>(&stage))
-    return std::any_of(s->formats.begin(), s->formats.end(), [&](const logql::LabelFormat& f) { return !f.rename && mentions(f.value); });
+    return std::any_of(s->formats.begin(), s->formats.end(), [](const logql::LabelFormat& f) { return !f.rename; });   // {{ __line__ }}
   return false;
 }
 
@@ -149,10 +148,15 @@ std::vector<NaiveSample> samples_of(const logql::RangeAggregation& a, const logq
     }
     stages.erase(std::remove_if(stages.begin(), stages.end(), is_parser), stages.end());
   }
-  const logql::Grouping* grouping = a.grouping ? &*a.grouping : outer;
+  static const logql::Grouping kNothing;
+  const logql::Grouping* grouping = a.op == RangeOp::kAbsentOverTime ? &kNothing : a.grouping ? &*a.grouping : outer;
   const bool keeps_errors = grouping && !grouping->without &&
                             (referenced.count("__error__") || std::count(grouping->labels.begin(), grouping->labels.end(), "__error__"));
-  const bool known_to_keep = !keeps_errors || !a.grouping;
+  const bool dropped_by_value = grouping && !grouping->without && std::any_of(stages.begin(), stages.end(), [](const logql::Stage& stage) {
+    const auto* drop = std::get_if<logql::DropStage>(&stage);
+    return drop && std::any_of(drop->items.begin(), drop->items.end(), [](const auto& item) { return item.matcher && item.name == "__error__"; });
+  });
+  const bool known_to_keep = !dropped_by_value && (!keeps_errors || !a.grouping);
 
   std::vector<NaiveSample> out;
   for (const Row& row : rows) {
@@ -174,8 +178,8 @@ std::vector<NaiveSample> samples_of(const logql::RangeAggregation& a, const logq
       sample.value = value.value_or(0);
       if (!std::all_of(u.post_filters.begin(), u.post_filters.end(), [&](const auto& f) { return label_filter_keeps(*f, w); })) continue;
     }
-    if (!w.error.empty() && w.error_of_parser && !known_to_keep) throw Undefined("__error__ under a grouped range aggregation");
-    if (!w.error.empty() && !(keeps_errors && w.error_of_parser)) sample.error = w.error;
+    if (!w.error.empty() && w.parser_failed && !known_to_keep) throw Undefined("__error__ under a grouped range aggregation, or named by a drop only");
+    if (!w.error.empty() && !(keeps_errors && w.parser_failed)) sample.error = w.error;
     LabelMap labels = w.shown();
     if (!sample.error.empty()) {
       sample.series = labels;

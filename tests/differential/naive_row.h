@@ -86,7 +86,7 @@ struct Working {
   LabelMap stream, metadata, parsed;
   std::set<std::string> taken;    // names some stage has already produced
   std::string error, details;
-  bool error_of_parser = false;
+  bool parser_failed = false;   // once it has, a later error changes nothing about it
 
   std::optional<std::string> get(const std::string& name) const;
   std::string value(const std::string& name) const { return get(name).value_or(""); }

@@ -92,7 +92,7 @@ void run(const logql::JsonStage& stage, Working& row) {
   for (const logql::LabelExtraction& e : stage.extractions) {
     std::optional<std::string> value = json_at(row.line, e.expression);
     if (value) add_parsed(row, e.label, *value, true);
-    else if (!row.get(e.label)) add_parsed(row, e.label, "", true);
+    else if (!row.get(e.label)) row.set_parsed(e.label, "");
   }
 }
 
@@ -260,7 +260,7 @@ void Working::set_parsed(const std::string& name, const std::string& value) {
 void Working::fail(const char* type, const std::string& text, bool parser) {
   error = type;
   if (!text.empty()) details = text;   // an error without a text leaves the one there was
-  error_of_parser = parser;
+  parser_failed = parser_failed || parser;
 }
 LabelMap Working::shown() const {
   LabelMap all = stream;

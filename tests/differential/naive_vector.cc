@@ -20,7 +20,9 @@ LabelMap signature(const LabelMap& labels, const logql::VectorMatching& matching
   LabelMap out;
   for (const auto& [name, value] : labels) {
     const bool named = std::find(matching.labels.begin(), matching.labels.end(), name) != matching.labels.end();
-    if (named == matching.on && !value.empty()) out[name] = value;
+    if (named != matching.on) continue;
+    if (value.empty()) throw Undefined("matching on an empty label");
+    out[name] = value;
   }
   return out;
 }

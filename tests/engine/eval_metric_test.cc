@@ -138,6 +138,14 @@ TEST_F(MetricTest, LabelReplace) {
   EXPECT_EQ(vector("label_replace(" + v + R"x(, "pod", "", "pod", "a"))x", kNow), (Values{{"{}", 10}, {R"({pod="b"})", 5}}));
 }
 
+TEST_F(MetricTest, EmptyLabelsShowWhereTheyAreGroupedBy) {
+  source_.add(R"({app="empty"})", {{1005 * kSecond, "a=1"}, {1006 * kSecond, "a=1 z=2"}});
+  const std::string lines = R"({app="empty"} | logfmt z [10s])";
+  EXPECT_EQ(vector("sum by (z, y) (count_over_time(" + lines + "))", kNow), (Values{{R"({z=""})", 1}, {R"({z="2"})", 1}}));
+  EXPECT_EQ(vector("2 * sum by (z) (rate(" + lines + "))", kNow), (Values{{R"({z=""})", 0.2}, {R"({z="2"})", 0.2}}));
+  EXPECT_EQ(vector("count_over_time(" + lines + ")", kNow), (Values{{R"({app="empty"})", 1}, {R"({app="empty", z="2"})", 1}}));
+}
+
 TEST_F(MetricTest, PipelineErrorsFailTheQuery) {
   source_.add(R"({app="bad"})", {{1005 * kSecond, "v=abc"}});
   EXPECT_EQ(error(R"(sum_over_time({app="bad"} | logfmt | unwrap v [10s]))", kNow).substr(0, 66),

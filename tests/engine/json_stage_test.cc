@@ -72,6 +72,13 @@ TEST_F(JsonStage, CollisionsAndDuplicates) {
   EXPECT_EQ(out[1].labels, (LabelMap{{"app", "web"}, {"env", "prod"}, {"user", "u2"}}));
 }
 
+TEST_F(JsonStage, MetadataCollidesUntilItIsReplaced) {
+  const std::vector<Row> rows = {{R"({"trace":"line"})", {{"trace", "meta"}}}};
+  EXPECT_EQ(run("| json", rows)[0].labels["trace_extracted"], "line");
+  EXPECT_EQ(run("| drop trace | json", rows)[0].labels["trace"], "line");
+  EXPECT_EQ(run("| label_format trace=\"new\" | json", rows)[0].parsed, (LabelMap{{"trace", "new"}})) << "set already, and no metadata any more";
+}
+
 TEST_F(JsonStage, FirstParserWins) {
   EXPECT_EQ(parse("| json | logfmt", R"({"a":1} a=2 b=3)"), (LabelMap{{"a", "1"}, {"b", "3"}}));
   EXPECT_EQ(parse("| json | drop a | json", R"({"a":1,"b":2})"), (LabelMap{{"b", "2"}}));

@@ -24,7 +24,8 @@ struct ResultLabel {
 // One distinct label set of a result, sorted by name.
 struct ResultLabels {
   std::vector<ResultLabel> labels;
-  model::Labels plain() const;       // names and values only
+  model::Labels plain() const;       // names and values only, without empty ones
+  model::Labels plain_with_empty() const;
 };
 
 // Not thread-safe: one per worker, merged by plain labels at the end.

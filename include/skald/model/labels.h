@@ -24,12 +24,14 @@ struct Label {
   auto operator<=>(const Label&) const = default;
 };
 
-// Sorted by name (bytewise), names unique, no empty values. A value type.
+// Sorted by name (bytewise), names unique, no empty values (but see from_pairs_with_empty). A value type.
 class Labels {
  public:
   Labels() = default;
   // Sorts, drops empty values; of duplicate names the last wins.
   static Labels from_pairs(std::vector<Label> pairs);
+  // The same with empty values kept: what a metric grouped by a label shows when lines set it to "". Never a stream's.
+  static Labels from_pairs_with_empty(std::vector<Label> pairs);
 
   const std::vector<Label>& pairs() const { return pairs_; }
   std::size_t size() const { return pairs_.size(); }
