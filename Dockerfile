@@ -1,6 +1,6 @@
 # Two stages: build on Debian 12, run without a compiler, as a user without rights.
 FROM debian:12-slim AS build
-RUN apt-get update && apt-get install -y --no-install-recommends git ca-certificates && rm -rf /var/lib/apt/lists/*
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
 RUN ./dev build release && strip build/release/skald

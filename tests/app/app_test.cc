@@ -91,6 +91,12 @@ TEST(Options, KeysReachTheModules) {
   EXPECT_EQ(options.limits("t").max_streams, 5000u);
   EXPECT_EQ(store_options(config).chunk_cache_bytes, 7u << 20);
   EXPECT_EQ(server_options(config).write_timeout_ms, 310'000);
+  config.distributor.max_recv_msg_size = 1 << 20;
+  config.distributor.max_decompressed_size = 2 << 20;
+  EXPECT_EQ(distributor_options(config).body_bytes_max, 1u << 20);
+  EXPECT_EQ(distributor_options(config).decompressed_bytes_max, 2u << 20);
+  config.distributor.max_decompressed_size = std::int64_t{1} << 60;   // more than any machine has
+  EXPECT_LT(distributor_options(config).decompressed_bytes_max, std::uint64_t{1} << 50);
   EXPECT_EQ(instance_address(config), "10.0.0.1:9095");
   config.ingester.wal_enabled = false;
   EXPECT_TRUE(ingester_options(config, "x", limits).flush_on_shutdown);
@@ -129,6 +135,30 @@ TEST(Services, StartServeAndStopOnAnEmptyDirectory) {
   services.stop();
   EXPECT_FALSE(check_health(base + "/ready").ok());
   services.stop();  // once more changes nothing
+}
+
+TEST(Services, ADamagedIndexObjectDoesNotKeepTheServerDown) {
+  const Directory directory;
+  {
+    Services services(config_in(directory.path(), "ingester: {wal: {flush_on_shutdown: true}}\n"), [] {});
+    ASSERT_TRUE(services.start().ok());
+    ASSERT_EQ(post(services.port(), "/loki/api/v1/push", "{\"streams\":[{\"stream\":{\"app\":\"x\"},\"values\":[[\"" + std::to_string(system_clock().now_ns()) + "\",\"a line\"]]}]}"), 204);
+    services.stop();
+  }
+  std::size_t damaged = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory.path() + "/chunks/fake/index")) {
+    if (!entry.is_regular_file()) continue;
+    std::ofstream(entry.path(), std::ios::trunc) << "not an index";
+    ++damaged;
+  }
+  ASSERT_GT(damaged, 0u);
+  Services services(config_in(directory.path()), [] {});
+  const Result<void> started = services.start();
+  ASSERT_TRUE(started.ok()) << started.error().message();
+  const std::string base = "http://127.0.0.1:" + std::to_string(services.port());
+  EXPECT_TRUE(check_health(base + "/ready").ok());
+  // What may be incomplete is an error, not an answer.
+  EXPECT_FALSE(check_health(base + "/loki/api/v1/query_range?query=%7Bapp%3D%22x%22%7D").ok());
 }
 
 TEST(Services, TwoProcessesNeverShareADirectory) {

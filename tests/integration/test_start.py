@@ -2,6 +2,8 @@
 import os
 import subprocess
 import tempfile
+import threading
+import time
 import unittest
 
 from harness import BINARY, ROOT, Server, free_port
@@ -42,6 +44,51 @@ class Start(unittest.TestCase):
         self.assertIn("line 3", done.stderr)
         self.assertIn("http_listen_prt", done.stderr)
         self.assertIn("http_listen_port", done.stderr)
+
+    def test_listens_but_is_not_ready_while_the_log_is_replayed(self):
+        server = Server(config="auth_enabled: false\nlimits_config: {ingestion_rate_mb: 1000, ingestion_burst_size_mb: 1000}\n").start()
+        self.addCleanup(server.close)
+        now = time.time_ns()
+        for stream in range(20):   # 40 MB
+            entries = [(now + i, "%d %d " % (stream, i) + "x" * 200) for i in range(10000)]
+            self.assertEqual(server.push([({"app": "replay", "n": str(stream)}, entries)])[0], 204)
+        server.kill()
+        seen = {"/ready": set(), "/loki/api/v1/labels": set()}
+        texts = set()
+        starter = threading.Thread(target=server.start)
+        starter.start()
+        while 200 not in seen["/ready"]:
+            for path in seen:
+                try:
+                    status, body, headers = server.request("GET", path)
+                except OSError:
+                    continue
+                seen[path].add(status)
+                if status == 503:
+                    texts.add(body)
+                    if path != "/ready":
+                        self.assertEqual(headers.get("Retry-After"), "1")
+            self.assertTrue(starter.is_alive() or server.process.poll() is None, server.tail_log())
+        starter.join()
+        self.assertEqual(seen["/ready"], {503, 200})
+        self.assertLessEqual(seen["/loki/api/v1/labels"], {503, 200})
+        self.assertLessEqual(texts, {b"Ingester not ready: starting\n", b"Ingester not ready: starting"})
+        total = server.instant('sum(count_over_time({app="replay"}[1h]))', time.time_ns())
+        self.assertEqual(total[0]["value"][1], "200000")
+
+    def test_ready_at_once_in_an_empty_directory(self):
+        best = min(self.start_time() for _ in range(5))
+        print("start to ready: %.0f ms" % (best * 1000), end=" ", flush=True)
+
+    def start_time(self):
+        server = Server()
+        started = time.monotonic()
+        try:
+            server.start()
+            return time.monotonic() - started
+        finally:
+            server.stop()
+            server.close()
 
     def test_port_in_use_is_one_clear_line(self):
         first = Server().start()
