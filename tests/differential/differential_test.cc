@@ -102,11 +102,16 @@ bool close(double a, double b) {
 
 using Points = std::map<std::pair<std::int64_t, std::string>, std::vector<double>>;
 
-std::string list(const Points& points) {
+// Those of `points` that `others` has not.
+std::string list(const Points& points, const Points& others) {
   std::ostringstream out;
   out.precision(17);
-  for (const auto& [key, values] : points)
+  for (const auto& [key, values] : points) {
+    auto other = others.find(key);
+    if (other != others.end() && std::equal(values.begin(), values.end(), other->second.begin(), other->second.end(), close)) continue;
+    if (out.tellp() > 900) return out.str() + "    …\n";
     for (double v : values) out << "    " << key.first - kBaseNs / 1'000'000 << "ms " << key.second << " " << v << "\n";
+  }
   return out.str();
 }
 
@@ -132,7 +137,7 @@ std::string compare_metrics(const NaiveAnswer& naive, const engine::QueryResult&
     std::sort(g->second.begin(), g->second.end());
     same = w->first == g->first && std::equal(w->second.begin(), w->second.end(), g->second.begin(), g->second.end(), close);
   }
-  return same ? "" : "naive:\n" + list(want) + "  engine:\n" + list(got);
+  return same ? "" : "naive:\n" + list(want, got) + "  engine:\n" + list(got, want);
 }
 
 std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
@@ -153,6 +158,7 @@ void run_pair(std::uint64_t seed, exec::Pool& pool, Counts& counts) {
   auto query = logql::parse(text);
   ASSERT_TRUE(query.ok()) << "seed " << seed << ": " << text << "\n" << query.error().message();
   const engine::QueryParams params = generator.params(query->is_log());
+  const Generator::Deletion deletion = generator.deletion();
   const auto layout = static_cast<Layout>(generator.below(6));
   const std::size_t rows_per_block = 1 + generator.below(12);
   SeededRandom random(seed + 1);
@@ -160,11 +166,20 @@ void run_pair(std::uint64_t seed, exec::Pool& pool, Counts& counts) {
   if (layout == Layout::kScattered)   // equal times of several sources have no order
     for (std::size_t i = 0; i < rows.size(); ++i) rows[i].stream = i;
 
+  std::optional<logql::Query> deleting;
+  if (!deletion.selector.empty()) {
+    auto parsed = logql::parse(deletion.selector);
+    ASSERT_TRUE(parsed.ok()) << "seed " << seed << ": " << deletion.selector << "\n" << parsed.error().message();
+    deleting = std::move(*parsed);
+    source.hidden = std::make_shared<const std::vector<engine::Deletion>>(std::vector<engine::Deletion>{{deletion.start_ns, deletion.end_ns, deleting->log()}});
+  }
+
   engine::EngineLimits limits;
   limits.max_series = 1'000'000;
   const Result<engine::QueryResult> result = engine::Engine(source, pool).run(CallContext{}, *query, params, limits);
   std::string difference;
   try {
+    if (deleting) std::erase_if(rows, [&](const Row& row) { return hidden_by(deleting->log(), deletion.start_ns, deletion.end_ns, row); });
     const NaiveAnswer naive = evaluate(*query, rows, params);
     if (!result.ok()) difference = "only the engine fails: " + result.error().message();
     else if (naive.log) difference = compare_logs(naive, std::get<engine::LogResult>(result->data), layout != Layout::kScattered, params.direction);
@@ -183,7 +198,9 @@ void run_pair(std::uint64_t seed, exec::Pool& pool, Counts& counts) {
   ++counts.different;
   std::ostringstream out;
   out << "seed " << seed << " (" << kLayoutNames[static_cast<int>(layout)] << ", " << rows_per_block << " rows a block)\n  query " << text << "\n  " << (params.instant ? "instant" : "range") << " "
-      << (params.start_ns - kBaseNs) / kSecondNs << "s.." << (params.end_ns - kBaseNs) / 1'000'000 << "ms step " << params.step_ns / kSecondNs << "s limit " << params.limit << "\n  rows\n";
+      << (params.start_ns - kBaseNs) / kSecondNs << "s.." << (params.end_ns - kBaseNs) / 1'000'000 << "ms step " << params.step_ns / kSecondNs << "s limit " << params.limit << "\n";
+  if (deleting) out << "  hidden " << deletion.selector << " " << (deletion.start_ns - kBaseNs) / kSecondNs << "s.." << (deletion.end_ns - kBaseNs) / kSecondNs << "s\n";
+  out << "  rows\n";
   if (from_environment("SKALD_DIFFERENTIAL_ROWS", 0))
     for (const Row& row : rows) {
       std::string line;
@@ -206,7 +223,7 @@ TEST(Differential, EngineAnswersLikeTheNaiveEvaluator) {
               static_cast<unsigned long long>(counts.empty), static_cast<unsigned long long>(counts.undefined), static_cast<unsigned long long>(counts.different));
   for (const auto& [reason, count] : counts.reasons) std::printf("  undefined %llu: %s\n", static_cast<unsigned long long>(count), reason.c_str());
   // A generator that only makes empty answers would test nothing.
-  EXPECT_LT(counts.empty, counts.compared / 2 + 10);
+  EXPECT_LT(counts.empty, counts.compared * 3 / 5 + 10);
   EXPECT_LT(counts.undefined, pairs / 4 + 10);
 }
 

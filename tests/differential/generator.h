@@ -21,6 +21,12 @@ class Generator {
   std::vector<Row> rows();
   std::string query();                        // always well formed
   engine::QueryParams params(bool log_query);
+  // A delete request in one of a few pairs: text of a selector and the range it hides.
+  struct Deletion {
+    std::string selector;   // "": none
+    std::int64_t start_ns = 0, end_ns = 0;
+  };
+  Deletion deletion();
   std::size_t below(std::size_t n) { return static_cast<std::size_t>(random_.next_u64() % n); }
 
  private:

@@ -89,7 +89,8 @@ std::string Generator::line(std::size_t kind) {
 std::vector<Row> Generator::rows() {
   clean_ = one_in(2);
   static const std::vector<LabelMap> kStreams = {{{"app", "web"}, {"env", "prod"}}, {{"app", "web"}, {"env", "dev"}}, {{"app", "db"}}, {{"app", "db"}, {"env", "prod"}, {"level", "warn"}}, {{"app", "job"}, {"job", "x"}}};
-  const std::size_t streams = 1 + below(4), count = one_in(6) ? 1 + below(5) : 10 + below(one_in(4) ? 120 : 40);
+  // Large sets cross the engine's batches.
+  const std::size_t streams = 1 + below(4), first_stream = one_in(3) ? 0 : below(5), count = one_in(300) ? 2500 + below(3000) : one_in(6) ? 1 + below(5) : 10 + below(one_in(4) ? 120 : 40);
   std::vector<std::size_t> kinds;
   for (std::size_t i = 0; i < 3; ++i) kinds.push_back(below(7));
   if (one_in(2)) kinds = {kinds[0]};
@@ -99,7 +100,7 @@ std::vector<Row> Generator::rows() {
   std::set<std::tuple<std::size_t, std::int64_t, std::string, LabelMap>> seen;
   for (std::size_t i = 0; i < count; ++i) {
     Row row;
-    row.stream = below(streams);
+    row.stream = (first_stream + below(streams)) % kStreams.size();
     row.labels = kStreams[row.stream];
     row.ts_ns = kBaseNs + static_cast<std::int64_t>(below(600)) * kSecondNs + static_cast<std::int64_t>(random_.next_u64() % kSecondNs);
     row.ts_ns -= row.ts_ns % unit;

@@ -174,6 +174,13 @@ std::string Generator::metric(int depth) {
   }
 }
 
+Generator::Deletion Generator::deletion() {
+  if (!one_in(15)) return {};
+  Deletion d{selector() + pipeline(2, one_in(3)), kBaseNs + static_cast<std::int64_t>(below(300)) * kSecondNs, 0};
+  d.end_ns = d.start_ns + static_cast<std::int64_t>(below(400)) * kSecondNs;
+  return d;
+}
+
 std::string Generator::query() {
   if (!one_in(100) && one_in(2)) return selector() + pipeline(4, one_in(2));
   if (one_in(60)) return pick({"1 + 2 * 3", "2 ^ 3 ^ 2", "7 % 4", "1 > 2", "-2 ^ 2", "vector(3) + 1", "10 - 2 - 3", "4 / 2"});

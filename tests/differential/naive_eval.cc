@@ -53,9 +53,9 @@ NaiveAnswer log_answer(const logql::LogSelector& selector, const std::vector<Row
   }
   if (p.interval_ns > 0) {   // thins what the limit let through
     std::vector<NaiveEntry> thin;
+    for (std::size_t i = 1; i < all.size(); ++i)
+      if (all[i].ts_ns == all[i - 1].ts_ns && all[i].stream != all[i - 1].stream) throw Undefined("interval over ties");
     for (const NaiveEntry& e : all) {
-      for (const NaiveEntry& other : all)
-        if (other.ts_ns == e.ts_ns && other.stream != e.stream) throw Undefined("interval over ties");
       const std::int64_t gap = thin.empty() ? p.interval_ns : std::abs(e.ts_ns - thin.back().ts_ns);
       if (gap >= p.interval_ns) thin.push_back(e);
     }
@@ -179,6 +179,15 @@ std::vector<NaiveSample> samples_of(const logql::RangeAggregation& a, const logq
       if (!std::all_of(u.post_filters.begin(), u.post_filters.end(), [&](const auto& f) { return label_filter_keeps(*f, w); })) continue;
     }
     if (!w.error.empty() && w.parser_failed && !known_to_keep) throw Undefined("__error__ under a grouped range aggregation, or named by a drop only");
+    // Reading may stop at the last label needed; what is wrong with the line behind it then goes unnoticed.
+    if (w.parser_failed && grouping && !grouping->without) {
+      std::set<std::string> needed = referenced;
+      needed.insert(grouping->labels.begin(), grouping->labels.end());
+      const auto found = [&](const std::string& name) { return w.get(name) || w.get(name + "_extracted") || w.taken.count(name); };
+      if (!needed.empty() && std::all_of(needed.begin(), needed.end(), found)) throw Undefined("an error behind the labels needed");
+    }
+    if (keeps_errors && w.parser_failed && !w.error.empty() && w.error != "JSONParserErr" && w.error != "LogfmtParserErr")
+      throw Undefined("another error on a line whose parser error is kept");
     if (!w.error.empty() && !(keeps_errors && w.parser_failed)) sample.error = w.error;
     LabelMap labels = w.shown();
     if (!sample.error.empty()) {
@@ -253,9 +262,10 @@ double fold(const logql::RangeAggregation& a, const std::vector<const NaiveSampl
       if (span == 0) throw Undefined("rate_counter over one instant");
       const double average = span / static_cast<double>(v.size() - 1);
       double gap_start = first, gap_end = last;
+      // The point where the counter would have been zero comes first, then the test for a gap too wide.
+      if (delta > 0 && v.front() >= 0) gap_start = std::min(gap_start, span * v.front() / delta);
       if (gap_start >= 1.1 * average) gap_start = average / 2;
       if (gap_end >= 1.1 * average) gap_end = average / 2;
-      if (delta > 0 && v.front() >= 0) gap_start = std::min(gap_start, span * v.front() / delta);
       return delta * (span + gap_start + gap_end) / span / seconds;
     }
     default: throw Undefined("range operation");
@@ -329,6 +339,12 @@ struct Evaluator {
 };
 
 }  // namespace
+
+bool hidden_by(const logql::LogSelector& selector, std::int64_t start_ns, std::int64_t end_ns, const Row& row) {
+  if (row.ts_ns < start_ns || row.ts_ns > end_ns || !selected(selector, row)) return false;
+  Working w = start_row(row);
+  return run_stages(selector.stages, w);
+}
 
 NaiveAnswer evaluate(const logql::Query& query, const std::vector<Row>& rows, const engine::QueryParams& p) {
   if (query.is_log()) return log_answer(query.log(), rows, p);

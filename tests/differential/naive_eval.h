@@ -28,6 +28,9 @@ struct NaiveAnswer {
   std::map<std::int64_t, std::vector<NaiveElement>> points;  // by milliseconds
 };
 
+// Whether a delete request hides the row.
+bool hidden_by(const logql::LogSelector& selector, std::int64_t start_ns, std::int64_t end_ns, const Row& row);
+
 // `rows` of one stream are in order of arrival. Throws NaiveError and Undefined.
 NaiveAnswer evaluate(const logql::Query& query, const std::vector<Row>& rows, const engine::QueryParams& params);
 

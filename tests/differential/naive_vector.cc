@@ -158,19 +158,19 @@ NaiveVector with_scalar(const logql::BinaryExpr& e, const NaiveVector& vector, d
 NaiveVector with_vector(const logql::BinaryExpr& e, const NaiveVector& left, const NaiveVector& right) {
   using Card = logql::VectorMatching::Card;
   const logql::VectorMatching& m = e.matching;
-  const auto has = [&](const NaiveVector& in, const LabelMap& s) {
-    return std::any_of(in.begin(), in.end(), [&](const NaiveElement& x) { return signature(x.labels, m) == s; });
-  };
+  std::set<LabelMap> left_signatures, right_signatures;
+  for (const NaiveElement& x : left) left_signatures.insert(signature(x.labels, m));
+  for (const NaiveElement& x : right) right_signatures.insert(signature(x.labels, m));
   NaiveVector out;
   if (e.op == BinaryOp::kAnd || e.op == BinaryOp::kUnless) {
     for (const NaiveElement& x : left)
-      if (has(right, signature(x.labels, m)) == (e.op == BinaryOp::kAnd)) out.push_back(x);
+      if (right_signatures.count(signature(x.labels, m)) == (e.op == BinaryOp::kAnd ? 1U : 0U)) out.push_back(x);
     return out;
   }
   if (e.op == BinaryOp::kOr) {
     out = left;
     for (const NaiveElement& x : right)
-      if (!has(left, signature(x.labels, m))) out.push_back(x);
+      if (!left_signatures.count(signature(x.labels, m))) out.push_back(x);
     return out;
   }
   const bool swapped = m.card == Card::kOneToMany;

@@ -73,6 +73,9 @@ class RowSource final : public engine::Source {
     return result;
   }
 
+  engine::Deletions deletions(const std::string&) override { return hidden; }
+  engine::Deletions hidden;
+
  private:
   using Entries = std::vector<engine::testing::Entry>;
   std::shared_ptr<const chunk::Columns> columns(const Entries& entries) {
