@@ -287,6 +287,7 @@ class Hostile(unittest.TestCase):
             c = self.tail()
             c.send(frame)
             c.rest()
+            c.socket.close()
         c = self.tail()   # a message in endless pieces
         c.send(self.frame(1, b"a", final=False))
         piece = self.frame(0, b"a" * 60000, final=False)
