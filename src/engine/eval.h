@@ -6,6 +6,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "engine/charge.h"
 #include "engine/range_grid.h"
 #include "skald/base/context.h"
 #include "skald/engine/engine.h"
@@ -32,6 +33,7 @@ struct Value {
   double scalar = 0;
   std::vector<StepSeries> series;   // sorted by labels unless `ordered`
   bool ordered = false;             // sort() / sort_desc() decided the order
+  Charge charge;                    // of the points as they were read; goes with them
 };
 
 // One per query. Only touched by the query's own thread.

@@ -56,7 +56,12 @@ std::uint32_t LabelSetTable::intern(const std::vector<View>& sorted) {
   }
   auto set = std::make_unique<ResultLabels>();
   set->labels.reserve(sorted.size());
-  for (const View& view : sorted) set->labels.push_back({std::string(view.name), std::string(view.value), view.category});
+  bytes_ += 2 * sizeof(Place) + sizeof(ResultLabels) + 16;
+  for (const View& view : sorted) {
+    set->labels.push_back({std::string(view.name), std::string(view.value), view.category});
+    const ResultLabel& label = set->labels.back();
+    bytes_ += sizeof label + (label.name.size() > 15 ? label.name.size() + 16 : 0) + (label.value.size() > 15 ? label.value.size() + 16 : 0);
+  }
   const auto id = static_cast<std::uint32_t>(sets_.size());
   sets_.push_back(std::move(set));
   places_[at] = {hash, id};

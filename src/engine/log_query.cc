@@ -40,13 +40,16 @@ struct UnitRows {
   std::unique_ptr<LabelSetTable> sets;
   std::vector<Row> rows;
   QueryStats stats;
+  Charge charge;
 };
+
+constexpr std::uint64_t kBytesPerCharge = 1 << 20;   // lines copied between two looks at the budget
 
 class LogQuery {
  public:
   LogQuery(Evaluation& evaluation, const Pipeline& pipeline, const DeletionFilter& deletions)
       : evaluation_(evaluation), pipeline_(pipeline), deletions_(deletions),
-      backward_(evaluation.params.direction == Direction::kBackward) {}
+      backward_(evaluation.params.direction == Direction::kBackward), kept_charge_(evaluation.ctx) {}
 
   Result<LogResult> run(const chunk::SelectResult& selected) {
     plan(selected);
@@ -60,6 +63,7 @@ class LogQuery {
       done += count;
       wave *= 2;
       settle(done < units_.size() ? &units_[done] : nullptr);
+      SKALD_TRY_VOID(charge_kept());
     }
     settle(nullptr);
     return build();
@@ -102,7 +106,9 @@ class LogQuery {
       }
     });
     if (failure) return std::move(*failure);
+    unit_charges_.clear();
     for (UnitRows& output : outputs) {
+      unit_charges_.push_back(std::move(output.charge));
       add_stats(output.stats);
       if (output.rows.empty()) continue;
       for (Row& row : output.rows) row.table = static_cast<std::uint32_t>(tables_.size());
@@ -126,6 +132,8 @@ class LogQuery {
     std::uint32_t first = static_cast<std::uint32_t>(std::lower_bound(times + slice.first_row, times + slice.first_row + slice.rows, params.start_ns) - times);
     std::uint32_t last = static_cast<std::uint32_t>(std::lower_bound(times + first, times + slice.first_row + slice.rows, params.end_ns) - times);
     const std::size_t most = params.limit;
+    out.charge = Charge(evaluation_.ctx);
+    std::uint64_t bytes = 0, charged_bytes = 0;
     out.sets = std::make_unique<LabelSetTable>();
     const std::uint64_t place = static_cast<std::uint64_t>(unit.stream_index) << 32 | unit.slice;
     std::uint32_t read = 0;
@@ -143,10 +151,15 @@ class LogQuery {
       for (std::uint32_t k = 0; k < found && out.rows.size() < most; ++k) {
         const std::uint32_t i = backward_ ? found - 1 - k : k;
         out.rows.push_back({frame->timestamp_ns(i), place, from + i, sets[i], 0, std::string(frame->line(i))});
+        bytes += sizeof(Row) + out.rows.back().line.size();
+        if (bytes - charged_bytes < kBytesPerCharge) continue;
+        SKALD_TRY_VOID(out.charge.hold(bytes + out.sets->bytes()));
+        charged_bytes = bytes;
       }
+      SKALD_TRY_VOID(evaluation_.ctx.check());
     }
     count_read(out.stats, slice, read);
-    return {};
+    return out.charge.hold(bytes + out.sets->bytes());
   }
 
   static void count_read(QueryStats& stats, const chunk::BlockSlice& slice, std::uint32_t rows) {
@@ -190,6 +203,16 @@ class LogQuery {
     pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(taken));
     // Later rows than the limit allows can never be returned; do not carry them along.
     if (pending_.size() > params.limit - result_.size()) pending_.resize(params.limit - result_.size());
+  }
+
+  // Most rows of a wave are let go when it has settled; what stays is counted anew.
+  Result<void> charge_kept() {
+    std::uint64_t bytes = 0;
+    for (const std::vector<Row>* rows : {&pending_, &result_})
+      for (const Row& row : *rows) bytes += sizeof(Row) + row.line.size();
+    for (const auto& table : tables_) bytes += table->bytes();
+    unit_charges_.clear();
+    return kept_charge_.hold(bytes);
   }
 
   // Keeps an entry, then the next at least an interval away. The limit has been applied before: it counts what was read.
@@ -248,6 +271,8 @@ class LogQuery {
   std::vector<DuplicateFinder> finders_;
   std::vector<Unit> units_;
   std::vector<std::unique_ptr<LabelSetTable>> tables_;
+  std::vector<Charge> unit_charges_;   // of the wave that has just been read
+  Charge kept_charge_;
   std::vector<Row> pending_;    // read, but an unread unit may hold rows before them
   std::vector<Row> result_;
 };

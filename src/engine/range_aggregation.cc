@@ -32,6 +32,8 @@ struct Worker {
   LabelSetTable sets;
   std::unique_ptr<RangeSink> sink;
   QueryStats stats;
+  Charge charge;
+  std::uint64_t rows_since_charge = 0;
 };
 
 // A plan shared by all workers; read only.
@@ -161,6 +163,14 @@ Result<void> check_errors(const ScanPlan& plan, Worker& worker, const Frame& fra
   return {};
 }
 
+// A row adds at most one set and one cell or sample, so that looking at all series once per so many rows misses little.
+Result<void> charge_rows(Worker& worker, std::uint64_t rows) {
+  worker.rows_since_charge += rows;
+  if (worker.rows_since_charge < std::max<std::uint64_t>(4096, worker.sets.size())) return {};
+  worker.rows_since_charge = 0;
+  return worker.charge.hold(worker.sets.bytes() + worker.sink->bytes());
+}
+
 Result<void> scan_unit(const CallContext& ctx, const ScanPlan& plan, Worker& worker, const Unit& unit) {
   SKALD_TRY_VOID(ctx.check());
   const chunk::BlockSlice& slice = unit.stream->blocks[unit.slice];
@@ -178,7 +188,7 @@ Result<void> scan_unit(const CallContext& ctx, const ScanPlan& plan, Worker& wor
   const std::span<const std::uint32_t> sets = frame->label_sets(worker.sets, plan.grouping);
   if (plan.may_fail) SKALD_TRY_VOID(check_errors(plan, worker, *frame, sets));
   worker.sink->add_frame(*frame, sets);
-  return {};
+  return charge_rows(worker, frame->size());
 }
 
 void add_stats(QueryStats& into, const QueryStats& from) {
@@ -225,7 +235,7 @@ Result<void> scan_all(Evaluation& evaluation, const ScanPlan& plan, const std::v
 }
 
 // Brings all workers' series into the first worker's numbering, equal labels (whatever their category) as one series.
-Result<std::vector<StepSeries>> merge_workers(std::vector<Worker>& workers, const ScanPlan& plan) {
+Result<std::vector<StepSeries>> merge_workers(const CallContext& ctx, std::vector<Worker>& workers, const ScanPlan& plan, Charge& charge) {
   const logql::RangeAggregation& aggregation = *plan.aggregation;
   const WindowGrid& grid = *plan.grid;
   std::unique_ptr<RangeSink> all = make_range_sink(aggregation, grid);
@@ -248,9 +258,13 @@ Result<std::vector<StepSeries>> merge_workers(std::vector<Worker>& workers, cons
     all->absorb(*worker.sink, map);
   }
   std::vector<StepSeries> series;
+  std::uint64_t bytes = 0;
   for (std::uint32_t s = 0; s < labels.size(); ++s) {
+    if (s % 64 == 0) SKALD_TRY_VOID(ctx.check());
     std::vector<Point> points = all->finish(s);
     if (points.empty()) continue;
+    bytes += sizeof(StepSeries) + points.capacity() * sizeof(Point) + labels[s].size() * sizeof(model::Label);
+    SKALD_TRY_VOID(charge.hold(bytes));
     // A field of a line may be called __error__, too; only errors of parsers may stay.
     if (const std::string_view type = labels[s].get(kErrorLabel); !type.empty() && !(plan.preserve_errors && is_parser_error(type)))
       return pipeline_error(labels[s], type);
@@ -328,10 +342,12 @@ Result<Value> evaluate_range(Evaluation& evaluation, const logql::RangeAggregati
       for (Worker& worker : workers) {
         worker.runner = pipeline->make_runner();
         worker.sink = make_range_sink(aggregation, grid);
+        worker.charge = Charge(evaluation.ctx);
       }
       SKALD_TRY_VOID(scan_all(evaluation, plan, units, workers));
       for (const Worker& worker : workers) add_stats(evaluation.stats, worker.stats);
-      SKALD_TRY(value.series, merge_workers(workers, plan));
+      value.charge = Charge(evaluation.ctx);
+      SKALD_TRY(value.series, merge_workers(evaluation.ctx, workers, plan, value.charge));
     }
   }
   if (aggregation.op == RangeOp::kAbsentOverTime) return absent_value(value.series, range.selector.matchers, evaluation.steps.count);

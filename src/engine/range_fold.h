@@ -122,6 +122,7 @@ class CellList {
     return cells_[cursor_].fold;
   }
   std::vector<Cell<Fold>>& cells() { return cells_; }
+  std::uint64_t bytes() const { return cells_.capacity() * sizeof(Cell<Fold>); }
 
   void absorb(CellList&& other) {
     if (cells_.empty()) { cells_ = std::move(other.cells_); return; }

@@ -54,6 +54,11 @@ class CountSink final : public RangeSink {
     for (std::uint32_t s = 0; s < theirs.size(); ++s)
       if (!theirs[s].cells().empty()) series_at(series_, set_map[s]).absorb(std::move(theirs[s]));
   }
+  std::uint64_t bytes() const override {
+    std::uint64_t bytes = series_.capacity() * sizeof(series_[0]);
+    for (const auto& series : series_) bytes += series.bytes();
+    return bytes;
+  }
   std::vector<Point> finish(std::uint32_t set) override {
     std::vector<Point> points;
     if (set >= series_.size()) return points;
@@ -101,6 +106,11 @@ class FoldSink final : public RangeSink {
     for (std::uint32_t s = 0; s < theirs.size(); ++s)
       if (!theirs[s].cells().empty()) series_at(series_, set_map[s]).absorb(std::move(theirs[s]));
   }
+  std::uint64_t bytes() const override {
+    std::uint64_t bytes = series_.capacity() * sizeof(series_[0]);
+    for (const auto& series : series_) bytes += series.bytes();
+    return bytes;
+  }
   std::vector<Point> finish(std::uint32_t set) override {
     std::vector<Point> points;
     if (set >= series_.size()) return points;
@@ -141,6 +151,11 @@ class SampleSink final : public RangeSink {
       if (ours.empty()) ours = std::move(theirs[s]);
       else ours.insert(ours.end(), theirs[s].begin(), theirs[s].end());
     }
+  }
+  std::uint64_t bytes() const override {
+    std::uint64_t bytes = series_.capacity() * sizeof(series_[0]);
+    for (const auto& series : series_) bytes += series.capacity() * sizeof(TimedValue);
+    return bytes;
   }
   std::vector<Point> finish(std::uint32_t set) override {
     std::vector<Point> points;

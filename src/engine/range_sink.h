@@ -23,6 +23,8 @@ class RangeSink {
   virtual void add_counted(std::uint32_t set, std::uint32_t interval, std::uint64_t rows, std::uint64_t bytes) = 0;
   // Takes over another worker's series; set_map[its number] = our number.
   virtual void absorb(RangeSink& other, std::span<const std::uint32_t> set_map) = 0;
+  // Held by the series, about. Looks at every series.
+  virtual std::uint64_t bytes() const = 0;
   // Values of one series at all steps that have one.
   virtual std::vector<Point> finish(std::uint32_t set) = 0;
 };

@@ -36,9 +36,11 @@ class LabelSetTable {
   std::uint32_t intern(const std::vector<View>& sorted);
   const ResultLabels& at(std::uint32_t id) const { return *sets_[id]; }
   std::uint32_t size() const { return static_cast<std::uint32_t>(sets_.size()); }
+  std::uint64_t bytes() const { return bytes_; }   // held by the sets, about
 
  private:
   std::vector<std::unique_ptr<ResultLabels>> sets_;
+  std::uint64_t bytes_ = 0;
   static constexpr std::uint32_t kFree = 0xFFFFFFFF;
   struct Place { std::uint64_t hash = 0; std::uint32_t id = kFree; };
   void grow();
