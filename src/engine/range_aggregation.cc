@@ -261,7 +261,7 @@ Result<std::vector<StepSeries>> merge_workers(const CallContext& ctx, std::vecto
   std::uint64_t bytes = 0;
   for (std::uint32_t s = 0; s < labels.size(); ++s) {
     if (s % 64 == 0) SKALD_TRY_VOID(ctx.check());
-    std::vector<Point> points = all->finish(s);
+    SKALD_TRY(std::vector<Point> points, all->finish(s, ctx));
     if (points.empty()) continue;
     bytes += sizeof(StepSeries) + points.capacity() * sizeof(Point) + labels[s].size() * sizeof(model::Label);
     SKALD_TRY_VOID(charge.hold(bytes));

@@ -22,6 +22,8 @@ bool counts_rows(const logql::RangeAggregation& aggregation) {
 
 namespace {
 
+constexpr std::size_t kSamplesPerCheck = 100'000;   // sorted in about 10 ms
+
 template <class Series>
 Series& series_at(std::vector<Series>& all, std::uint32_t set) {
   if (set >= all.size()) all.resize(set + 1);
@@ -59,7 +61,7 @@ class CountSink final : public RangeSink {
     for (const auto& series : series_) bytes += series.bytes();
     return bytes;
   }
-  std::vector<Point> finish(std::uint32_t set) override {
+  Result<std::vector<Point>> finish(std::uint32_t set, const CallContext&) override {
     std::vector<Point> points;
     if (set >= series_.size()) return points;
     const auto& cells = series_[set].cells();
@@ -111,7 +113,7 @@ class FoldSink final : public RangeSink {
     for (const auto& series : series_) bytes += series.bytes();
     return bytes;
   }
-  std::vector<Point> finish(std::uint32_t set) override {
+  Result<std::vector<Point>> finish(std::uint32_t set, const CallContext&) override {
     std::vector<Point> points;
     if (set >= series_.size()) return points;
     fold_windows(series_[set].cells(), grid_, [&](std::uint32_t k, const Fold& fold) { points.push_back({k, finish_(fold, divisor_)}); });
@@ -157,14 +159,22 @@ class SampleSink final : public RangeSink {
     for (const auto& series : series_) bytes += series.capacity() * sizeof(TimedValue);
     return bytes;
   }
-  std::vector<Point> finish(std::uint32_t set) override {
+  Result<std::vector<Point>> finish(std::uint32_t set, const CallContext& ctx) override {
     std::vector<Point> points;
     if (set >= series_.size()) return points;
     auto& samples = series_[set];
     std::stable_sort(samples.begin(), samples.end(), [](const TimedValue& a, const TimedValue& b) { return a.ts_ns < b.ts_ns; });
+    Result<void> alive;
+    std::size_t looked_at = 0;   // samples since the last look at the context; wide windows at many steps take long
     sample_windows(samples, grid_, [&](std::uint32_t k, const TimedValue* begin, const TimedValue* end) {
+      if (!alive.ok()) return;
+      if ((looked_at += static_cast<std::size_t>(end - begin)) >= kSamplesPerCheck) {
+        looked_at = 0;
+        alive = ctx.check();
+      }
       points.push_back({k, finish_(begin, end, grid_.window_start(k), grid_.window_end(k))});
     });
+    SKALD_TRY_VOID(std::move(alive));
     return points;
   }
 

@@ -25,8 +25,8 @@ class RangeSink {
   virtual void absorb(RangeSink& other, std::span<const std::uint32_t> set_map) = 0;
   // Held by the series, about. Looks at every series.
   virtual std::uint64_t bytes() const = 0;
-  // Values of one series at all steps that have one.
-  virtual std::vector<Point> finish(std::uint32_t set) = 0;
+  // Values of one series at all steps that have one. Errors of ctx.check().
+  virtual Result<std::vector<Point>> finish(std::uint32_t set, const CallContext& ctx) = 0;
 };
 
 // `grid` outlives the sink.

@@ -58,10 +58,35 @@ TEST_F(Bounds, SeriesAndTheirLabelsCount) {
 TEST_F(Bounds, SamplesOfAQuantileCount) {
   add_rows(100'000, 1);
   const CallContext small = with_budget(1 << 20), large = with_budget(64 << 20);
-  const char* const query = R"(quantile_over_time(0.5, {app="a"} | logfmt | unwrap id [1d]) by (app))";
+  const char* const query = R"(quantile_over_time(0.5, {app="a"} | logfmt | unwrap id [10m]) by (app))";
   EXPECT_FALSE(run_in(small, query).ok());
   EXPECT_TRUE(run_in(large, query).ok());
   EXPECT_EQ(small.memory->used_bytes(), 0);
+}
+
+TEST_F(Bounds, WideWindowsAtManyStepsCanBeCutOff) {
+  // Counts how often it is asked, and cancels once all blocks are read.
+  class CancellingClock final : public Clock {
+   public:
+    explicit CancellingClock(CancelToken& token) : token_(token) {}
+    std::int64_t now_ns() const override { return 0; }
+    std::int64_t monotonic_ns() const override {
+      if (++asked == 300) token_.cancel();
+      return 0;
+    }
+    mutable std::atomic<int> asked{0};
+
+   private:
+    CancelToken& token_;
+  };
+  add_rows(100'000, 1);   // 200 blocks; 1,000 steps of up to 86,400 samples
+  const auto token = std::make_shared<CancelToken>();
+  const CancellingClock clock(*token);
+  CallContext ctx;
+  ctx.cancel = token;
+  ctx.clock = &clock;
+  EXPECT_EQ(run_in(ctx, R"(quantile_over_time(0.5, {app="a"} | logfmt | unwrap id [1d]) by (app))").error().code(), ErrorCode::kCancelled);
+  EXPECT_EQ(clock.asked, 300) << "and looked no further";
 }
 
 TEST_F(Bounds, FewSeriesNeedLittle) {
