@@ -45,7 +45,7 @@ TEST_F(Bounds, LinesOfALogQueryCount) {
 TEST_F(Bounds, SeriesAndTheirLabelsCount) {
   limits_.max_series = 1'000'000;
   add_rows(6'000, 10);
-  const CallContext small = with_budget(1 << 19), large = with_budget(256 << 20);
+  const CallContext small = with_budget(1 << 18), large = with_budget(256 << 20);
   for (const char* query : {R"(sum by (id) (count_over_time({app="a"} | logfmt [1m])))", R"(count_over_time({app="a"} | logfmt [1m]))",
                             R"(max by (app) (max_over_time({app="a"} | logfmt | label_format n=`{{.id}}` | unwrap id [10m])))"}) {
     EXPECT_FALSE(run_in(small, query).ok()) << query;
