@@ -46,12 +46,14 @@ class FakeIngester final : public rpc::IngesterClient {
   MemorySource data;                             // of every tenant that `tenants` does not name
   std::map<std::string, MemorySource> tenants;
   std::vector<std::string>* calls = nullptr;   // who was asked, in order
+  std::function<void(const CallContext&)> on_select;
 
   void push(const CallContext&, std::shared_ptr<const model::PushBatch>, std::function<void(Result<model::PushOutcome>)> done) override {
     done(Error(ErrorCode::kUnimplemented, "read only"));
   }
   Result<chunk::SelectResult> select(const CallContext& ctx, const rpc::SelectRequest& request) override {
     if (calls) calls->push_back("ingester");
+    if (on_select) on_select(ctx);
     return of(ctx).select(ctx, request);
   }
   Result<std::vector<model::LabelsPtr>> series(const CallContext& ctx, const rpc::SelectRequest& request) override { return series_of(of(ctx), ctx, request); }
