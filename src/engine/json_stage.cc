@@ -176,8 +176,9 @@ class JsonRunner final : public StageRunner {
         made->name.push_back('_');
         made->name.append(inner, 1);
       }
-      if (labels_.needs(made->name)) made->slot = &labels_.slot(made->name);
     }
+    // A blank key adds nothing to the name: inside an object its value has the object's own.
+    if (!made->name.empty() && labels_.needs(made->name)) made->slot = &labels_.slot(made->name);
     made->wanted_inside = made->name.empty() || labels_.needs_prefix(made->name + "_");
     ++members_;
     return parent.children->emplace(made->quoted, std::move(made)).first->second.get();

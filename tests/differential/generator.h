@@ -41,6 +41,7 @@ class Generator {
   std::string json_object(int depth);
   std::string json_value(int depth, const std::string& field);
   std::string quoted(const std::string& text);
+  std::string json_quoted(const std::string& text);
 
   // queries
   std::string name();

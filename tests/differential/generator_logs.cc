@@ -36,12 +36,19 @@ std::string Generator::quoted(const std::string& text) {
   return out + '"';
 }
 
+// As quoted(), sometimes with escapes only JSON has.
+std::string Generator::json_quoted(const std::string& text) {
+  std::string out = quoted(text);
+  if (one_in(15)) out.insert(1, pick({"\\u00e9", "\\ud83d\\ude00", "\\/", "\\n", "\\ud800", "\\udc00x", "\\u0000", "\\b", "\xE2\x82"}));
+  return out;
+}
+
 std::string Generator::json_value(int depth, const std::string& f) {
   if (depth > 0 && one_in(8)) return json_object(depth - 1);
-  if (one_in(14)) return pick({"null", "true", "false", "[1,2,3]", "[{\"a\":1},\"x\"]", "[]", "{}", "-0", "1.50"});
+  if (one_in(14)) return pick({"null", "true", "false", "[1,2,3]", "[[{\"x\":[]}],\"]}\"]", "{\"in\":{\"1x\":\"}\",\" \":5}}", "[{\"a\":1},\"x\"]", "[]", "{}", "-0", "1.50"});
   const std::string value = value_of(f);
   const bool number = !value.empty() && (f == "n" || f == "status") && value.find_first_not_of("0123456789.-") == std::string::npos && value != "-";
-  return number && !one_in(4) ? value : quoted(value);
+  return number && !one_in(4) ? value : json_quoted(value);
 }
 
 std::string Generator::json_object(int depth) {
@@ -49,7 +56,7 @@ std::string Generator::json_object(int depth) {
   const std::size_t members = one_in(8) ? below(2) : 2 + below(7);
   const std::string space = one_in(4) ? " " : "";
   for (std::size_t i = 0; i < members; ++i) {
-    const std::string f = one_in(9) ? pick({"req", "k v", "caf\xC3\xA9", "a.b"}) : field();
+    const std::string f = one_in(9) ? pick({"req", "k v", "caf\xC3\xA9", "a.b", "", " ", "req", "\xE6\x97\xA5", "_x"}) : field();
     if (i > 0) out += "," + space;
     out += quoted(f) + ":" + space + json_value(f == "req" ? 2 : depth, f);
   }

@@ -31,7 +31,7 @@ std::string Generator::line_filter() {
 std::string Generator::comparison() {
   switch (below(7)) {
     case 0: case 1: return name() + pick({"=", "!=", "!="}) + pick({"`info`", "`error`", "\"\"", "`ann`", "`web`", "`t1`", "`200`", "`GET`", "`v`"});
-    case 2: return name() + pick({"=~", "!~"}) + pick({"`info|warn`", "`.+`", "`.*`", "`[0-9]+`", "`t.`", "`(?i)GET|x`", "`a.*`"});
+    case 2: return name() + pick({"=~", "!~"}) + pick({"`info|warn`", "`.+`", "`.*`", "``", "`[0-9]+`", "`t.`", "`(?i)GET|x`", "`a.*`"});
     case 3: return number_name() + " " + pick({">", ">=", "<", "<=", "==", "!=", "="}) + " " + pick({"2", "0", "-1", "3.5", "200", "1e2", "404"});
     case 4: return pick({"dur", "dur", "n", "nope"}) + pick({">", ">=", "<", "==", "!="}) + pick({"1s", "250ms", "1m30s", "0s", "1.5s"});
     case 5: return pick({"size", "size", "n"}) + pick({">", "<=", "==", "!="}) + pick({"1KB", "10kB", "1KiB", "512B", "1MB"});

@@ -30,6 +30,8 @@ void want_utf8(std::string_view text) {
 }
 
 bool matcher_matches(const model::Matcher& m, const std::string& value) {
+  const bool regex_kind = m.type() == model::MatchType::kRegex || m.type() == model::MatchType::kNotRegex;
+  if (regex_kind && m.value().empty()) return m.type() == model::MatchType::kRegex;   // an empty regex holds for any value
   const auto whole = [&] { want_utf8(value); return re2::RE2::FullMatch(value, regex("^(?:" + m.value() + ")$")); };
   switch (m.type()) {
     case model::MatchType::kEqual: return value == m.value();

@@ -36,6 +36,10 @@ TEST_F(JsonStage, Names) {
   EXPECT_EQ(parse("| json", R"({"esc\u0041":"v"})"), (LabelMap{{"escA", "v"}}));
 }
 
+TEST_F(JsonStage, BlankKeysAddNothingToTheName) {
+  EXPECT_EQ(parse("| json", R"({"":"top"," ":"x","n":{" ":"inner","":"later","a":1},"":{"b":2}})"), (LabelMap{{"n", "inner"}, {"n_a", "1"}, {"b", "2"}}));
+}
+
 TEST_F(JsonStage, Strings) {
   EXPECT_EQ(parse("| json", R"({"esc":"line1\nline2\ttab\\slash \"q\" \/ \b\f\r","u":"\u00e9\u4e2d","surr":"\ud83d\ude00","lone":"\ud83d x"})"),
             (LabelMap{{"esc", "line1\nline2\ttab\\slash \"q\" / \b\f\r"}, {"u", "\xC3\xA9\xE4\xB8\xAD"}, {"surr", "\xF0\x9F\x98\x80"}, {"lone", ""}}));
