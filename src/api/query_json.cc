@@ -258,7 +258,7 @@ void append_stats_json(std::string& out, const engine::QueryStats& stats) {
     ObjectWriter querier(out);
     querier.key("store");
     append_side(out, side);
-    querier.number("querierExecTime", 0);
+    querier.real("querierExecTime", seconds);
     querier.end();
   }
   object.key("ingester");
@@ -285,7 +285,7 @@ void append_stats_json(std::string& out, const engine::QueryStats& stats) {
     index.number("postFilterChunks", stats.select.store_chunks_matched);
     index.number("shardsDuration", 0);
     index.boolean("usedBloomFilters", false);
-    index.number("totalStreams", 0);
+    index.number("totalStreams", stats.streams);
     index.integer("chunkRefsLookupTime", stats.select.chunk_refs_lookup_ns);
     index.number("bloomFilterTime", 0);
     index.end();

@@ -8,6 +8,7 @@
 #include "api/request_limits.h"
 #include "skald/api/json.h"
 #include "skald/api/params.h"
+#include "skald/api/status.h"
 #include "skald/logql/parser.h"
 
 namespace skald::api {
@@ -129,6 +130,9 @@ Result<http::Response> handle_shards(ReadService& service, const ReadRequest& re
   return metadata_response(std::move(body));
 }
 
+// Nothing is cached under a tenant's generation, so that there is none to tell.
+Result<http::Response> handle_generation(ReadService&, const ReadRequest&) { return metadata_response("\"\""); }
+
 }  // namespace
 
 void add_metadata_routes(http::Server& server, ReadService& service) {
@@ -138,6 +142,17 @@ void add_metadata_routes(http::Server& server, ReadService& service) {
   add_read_route(server, service, "/loki/api/v1/series", "loki_api_v1_series", handle_series);
   add_read_route(server, service, "/loki/api/v1/index/stats", "loki_api_v1_index_stats", handle_stats);
   add_read_route(server, service, "/loki/api/v1/index/shards", "loki_api_v1_index_shards", handle_shards);
+  http::Route generation;
+  generation.methods = {"POST"};
+  generation.pattern = "/loki/api/v1/cache/generation_numbers/increase";
+  generation.name = "loki_api_v1_cache_generation_numbers_increase";
+  generation.run_on = http::RunOn::kIo;
+  generation.handler = [&service](const std::shared_ptr<http::Request>& request, const http::Responder& respond) {
+    const Result<std::string> tenant = resolve_tenant(*request, service.options.tenants);
+    respond(tenant.ok() ? http::Response::empty(204) : error_response_with_newline(tenant.error()));
+  };
+  server.add(std::move(generation));
+  add_read_route(server, service, "/loki/api/v1/cache/generation_numbers", "loki_api_v1_cache_generation_numbers", handle_generation);
   add_read_route(server, service, "/api/prom/label", "api_prom_label", handle_labels);
   add_read_route(server, service, "/api/prom/label/{name}/values", "api_prom_label_name_values", handle_values);
   add_read_route(server, service, "/api/prom/series", "api_prom_series", handle_series);

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <tuple>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "engine/dedupe.h"
 #include "engine/dedupe_deletions.h"
@@ -110,6 +111,9 @@ class LogQuery {
     for (UnitRows& output : outputs) {
       unit_charges_.push_back(std::move(output.charge));
       add_stats(output.stats);
+      const std::size_t at = static_cast<std::size_t>(&output - outputs.data());
+      if (const chunk::BlockSlice& slice = units_[begin + at].stream->blocks[units_[begin + at].slice]; !slice.from_ingester && output.stats.lines_processed != 0)
+        evaluation_.stats.store_chunks_downloaded += opened_.insert(slice.source_id).second ? 1 : 0;
       if (output.rows.empty()) continue;
       for (Row& row : output.rows) row.table = static_cast<std::uint32_t>(tables_.size());
       tables_.push_back(std::move(output.sets));
@@ -271,6 +275,7 @@ class LogQuery {
   std::vector<DuplicateFinder> finders_;
   std::vector<Unit> units_;
   std::vector<std::unique_ptr<LabelSetTable>> tables_;
+  std::unordered_set<std::uint64_t> opened_;   // chunks of the store that were read
   std::vector<Charge> unit_charges_;   // of the wave that has just been read
   Charge kept_charge_;
   std::vector<Row> pending_;    // read, but an unread unit may hold rows before them
@@ -285,6 +290,7 @@ Result<LogResult> run_log_query(Evaluation& evaluation, const logql::LogSelector
   SKALD_TRY(auto pipeline, Pipeline::compile(selector.stages, PipelineOptions{}));
   SKALD_TRY(chunk::SelectResult selected, evaluation.source.select(evaluation.ctx, {selector.matchers, params.start_ns, params.end_ns - 1}));
   evaluation.stats.select = selected.stats;
+  evaluation.stats.streams = selected.streams.size();
   SKALD_TRY(const DeletionFilter deletions, DeletionFilter::make(evaluation.source, evaluation.ctx.tenant));
   LogQuery query(evaluation, *pipeline, deletions);
   return query.run(selected);

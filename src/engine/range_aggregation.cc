@@ -324,6 +324,8 @@ Result<Value> evaluate_range(Evaluation& evaluation, const logql::RangeAggregati
   if (grid.interval_count() != 0) {
     const rpc::SelectRequest request{range.selector.matchers, grid.min_ns() + 1, grid.max_ns()};
     SKALD_TRY(chunk::SelectResult selected, evaluation.source.select(evaluation.ctx, request));
+    evaluation.stats.streams += selected.streams.size();
+    evaluation.stats.store_chunks_downloaded += selected.stats.store_chunks_matched;   // all of them are read
     evaluation.stats.select.ingester_chunks_matched += selected.stats.ingester_chunks_matched;
     evaluation.stats.select.store_chunk_refs += selected.stats.store_chunk_refs;
     evaluation.stats.select.store_chunks_matched += selected.stats.store_chunks_matched;

@@ -43,6 +43,7 @@ struct QueryStats {
   std::int64_t exec_ns = 0, queue_ns = 0;
   std::uint64_t splits = 0, shards = 0, subqueries = 0;
   // where from
+  std::uint64_t streams = 0;                                  // that the selectors found
   chunk::SelectStats select;
   std::uint64_t ingester_lines = 0, ingester_bytes = 0;       // head and in-memory blocks
   std::uint64_t store_lines = 0, store_decompressed_bytes = 0, store_compressed_bytes = 0, store_chunks_downloaded = 0;
