@@ -207,6 +207,24 @@ class Grafana(unittest.TestCase):
     def test_format_query(self):
         self.assertEqual(self.get("/loki/api/v1/format_query", {"query": '{app="x"}|="y"'}), {"status": "success", "data": '{app="x"} |= "y"'})
 
+    def test_cache_generation(self):
+        self.assertEqual(self.get("/loki/api/v1/cache/generation_numbers"), "")
+        self.assertEqual(self.server.request("POST", "/loki/api/v1/cache/generation_numbers/increase")[0], 204)
+
+    def test_the_log_tells_of_queries(self):
+        server = Server("auth_enabled: false\nfrontend: {log_queries_longer_than: -1s, log_query_request_headers: 'X-Panel, X-None'}\n").start()
+        self.addCleanup(server.close)
+        headers = {"X-Query-Tags": "Source=grafana, team=a", "X-Panel": "7"}
+        self.assertEqual(server.request("GET", "/loki/api/v1/query_range", params={"query": '{app="x"} |= "y"', "limit": 7}, headers=headers)[0], 200)
+        self.assertEqual(server.request("GET", "/loki/api/v1/query_range", params={"query": '{app="x"}', "limit": 70000}, headers=headers)[0], 400)
+        lines = [line for line in server.tail_log(100).splitlines() if "component=querier" in line]
+        self.assertEqual(len(lines), 2, server.tail_log())
+        for part in ("level=info", "org_id=fake", "latency=fast", 'query="{app=\\"x\\"} |= \\"y\\""', "query_type=filter", "range_type=range", "length=1h0m0s", "status=200",
+                     "limit=7", "returned_lines=0", "source=grafana", 'query_tags="Source=grafana, team=a"', "headers=\"X-Panel=7\""):
+            self.assertIn(part, lines[0])
+        self.assertIn("status=400", lines[1])
+        self.assertIn("max entries limit", lines[1])
+
     def test_rules_and_alerts_pages(self):
         self.assertEqual(self.get("/prometheus/api/v1/rules")["data"]["groups"], [])
         self.assertEqual(self.get("/prometheus/api/v1/alerts")["data"]["alerts"], [])
