@@ -106,7 +106,8 @@ QueryLog::QueryLog(const ReadOptions& options, obs::Registry& registry)
                                                   "Distribution of bytes processed per second for LogQL queries.",
                                                   {"status_code", "type", "range", "latency_type", "sharded"}, speed_edges())),
       bytes_(registry.counter_family("loki_logql_querystats_bytes_processed_total", "Bytes processed by LogQL queries.", {"tenant"})),
-      ingester_lines_(registry.counter("loki_logql_querystats_ingester_sent_lines_total", "Lines of ingesters that queries looked at.")) {}
+      ingester_lines_(registry.counter("loki_logql_querystats_ingester_sent_lines_total", "Lines of ingesters that queries looked at.")),
+      blocked_(registry.counter_family("loki_blocked_queries", "Queries refused by blocked_queries.", {"user"})) {}
 
 void QueryLog::write(const QueryRecord& record, const http::Request& request) const {
   const char* const range = record.instant ? "instant" : "range";
@@ -118,6 +119,7 @@ void QueryLog::write(const QueryRecord& record, const http::Request& request) co
   latency_seconds_.with({status, record.type, range}).observe(seconds);
   if (record.status == 200 && stats.bytes_processed != 0 && seconds > 0)
     bytes_per_second_.with({status, record.type, range, latency, "false"}).observe(static_cast<double>(stats.bytes_processed) / seconds);
+  if (record.blocked) blocked_.with({std::string(record.tenant)}).add(1);
   bytes_.with({std::string(record.tenant)}).add(static_cast<double>(stats.bytes_processed));
   ingester_lines_.add(static_cast<double>(stats.ingester_lines));
 

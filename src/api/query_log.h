@@ -24,6 +24,7 @@ bool has_tags(std::string_view tags, std::string_view wanted);
 struct QueryRecord {
   std::string_view tenant, query, tags;
   const char* type = "";             // query_type()
+  bool blocked = false;              // by blocked_queries
   bool instant = false;
   std::int64_t start_ns = 0, end_ns = 0, step_ns = 0;
   std::uint32_t limit = 0;
@@ -47,6 +48,7 @@ class QueryLog {
   obs::HistogramFamily& bytes_per_second_;
   obs::CounterFamily& bytes_;
   obs::Counter& ingester_lines_;
+  obs::CounterFamily& blocked_;
 };
 
 }  // namespace skald::api

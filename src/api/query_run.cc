@@ -57,6 +57,7 @@ Result<engine::QueryResult> recorded(ReadService& service, const ReadRequest& re
   } else {
     record.status = http_status(result.error().code());
     record.error = result.error().message();
+    record.blocked = is_blocked(*request.limits, query, record.query, request.tags);
   }
   service.log.write(record, request.http);
   return result;

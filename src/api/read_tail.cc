@@ -319,6 +319,7 @@ std::string too_many_tails(std::int64_t running, std::int64_t limit) {
 // Counts running tails per tenant.
 class TailSlots {
  public:
+  explicit TailSlots(obs::Gauge& active) : active_(active) {}
   // kInvalidArgument: one more would pass `limit` (0: there is none).
   Result<void> check(const std::string& tenant, std::int64_t limit) const {
     const std::lock_guard lock(mutex_);
@@ -330,9 +331,11 @@ class TailSlots {
       const std::lock_guard lock(slots->mutex_);
       SKALD_TRY_VOID(slots->check_locked(tenant, limit));
       ++slots->running_[tenant];
+      slots->active_.add(1);
     }
     return std::shared_ptr<void>(nullptr, [slots, tenant](void*) {
       const std::lock_guard lock(slots->mutex_);
+      slots->active_.add(-1);
       if (--slots->running_[tenant] == 0) slots->running_.erase(tenant);
     });
   }
@@ -345,14 +348,18 @@ class TailSlots {
     return Error(ErrorCode::kInvalidArgument, too_many_tails(running, limit));
   }
 
+  obs::Gauge& active_;
   mutable std::mutex mutex_;   // guards running_
   std::map<std::string, std::int64_t> running_;
 };
 
 struct TailState {
-  explicit TailState(ReadService& of) : service(of) {}
+  explicit TailState(ReadService& of)
+      : service(of), bytes(of.registry.counter("loki_querier_tail_bytes_total", "Bytes of lines handed to live tails.")),
+        slots(std::make_shared<TailSlots>(of.registry.gauge("loki_querier_tail_active", "Number of active tailers."))) {}
   ReadService& service;
-  std::shared_ptr<TailSlots> slots = std::make_shared<TailSlots>();
+  obs::Counter& bytes;
+  const std::shared_ptr<TailSlots> slots;
   TailPump pump;
 };
 
@@ -382,7 +389,10 @@ Result<void> start_tail(TailState& state, const http::Request& http_request, con
   live.tenant = request.ctx.tenant;
   live.clock = request.ctx.clock;
   const Clock& clock = state.service.clock;
-  rpc::TailSink sink = [inbox, &clock, pump = &state.pump](const model::LabelsPtr& labels, const std::vector<rpc::TailEntry>& entries) {
+  rpc::TailSink sink = [inbox, &clock, &bytes = state.bytes, pump = &state.pump](const model::LabelsPtr& labels, const std::vector<rpc::TailEntry>& entries) {
+    std::size_t line_bytes = 0;
+    for (const rpc::TailEntry& entry : entries) line_bytes += entry.line.size();
+    bytes.add(static_cast<double>(line_bytes));
     inbox->push(labels, entries, clock.monotonic_ns());
     pump->wake();
   };

@@ -107,6 +107,13 @@ TEST_F(BoundsTest, AClientThatGoesAwayEndsItsQuery) {
   EXPECT_EQ(range(R"({app="web"})").status, 200);
 }
 
+TEST_F(BoundsTest, BlockedQueriesAreCounted) {
+  limits_.limits->blocked_queries = {{.query_tags = "source=bad"}};
+  EXPECT_EQ(range(R"({app="web"})", "X-Query-Tags: Source=bad\r\n").body, "query blocked by policy");
+  EXPECT_EQ(range(R"({app="web"})", "X-Query-Tags: Source=good\r\n").status, 200);
+  EXPECT_NE(registry_.expose_text().find("loki_blocked_queries{user=\"fake\"} 1"), std::string::npos);
+}
+
 TEST_F(BoundsTest, ParquetIsRefused) {
   const Answer answer = range(R"({app="web"})", "Accept: application/vnd.apache.parquet\r\n");
   EXPECT_EQ(answer.status, 400);
@@ -186,6 +193,7 @@ TEST_F(Tails, OneTooManyIsRefused) {
   upgrade(first);
   ASSERT_EQ(first.receive().status, 101);
   EXPECT_NE(first.receive_frame(), "") << "the history: the tail runs";
+  EXPECT_NE(registry_.expose_text().find("loki_querier_tail_active 1"), std::string::npos);
   upgrade(second);
   const Answer refused = second.receive();
   EXPECT_EQ(refused.status, 400);
