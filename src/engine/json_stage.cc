@@ -179,7 +179,7 @@ class JsonRunner final : public StageRunner {
     }
     // A blank key adds nothing to the name: inside an object its value has the object's own.
     if (!made->name.empty() && labels_.needs(made->name)) made->slot = &labels_.slot(made->name);
-    made->wanted_inside = made->name.empty() || labels_.needs_prefix(made->name + "_");
+    made->wanted_inside = made->name.empty() || made->slot != nullptr || labels_.needs_prefix(made->name + "_");
     ++members_;
     return parent.children->emplace(made->quoted, std::move(made)).first->second.get();
   }

@@ -116,6 +116,7 @@ std::vector<Row> Generator::rows() {
     if (metadata && !one_in(3)) row.metadata["trace"] = pick({"t1", "t2", "t3"});
     if (metadata && one_in(3)) row.metadata[pick({"user", "app", "n"})] = pick({"meta", "5", "ann"});
     if (levels) row.level = pick({"", "info", "error", "unknown"});
+    if (metadata && row.level.empty() && one_in(10)) row.metadata["detected_level"] = "notice";   // none of the known words
     if (seen.insert({row.stream, row.ts_ns, row.line, row.metadata}).second) out.push_back(std::move(row));
   }
   return out;

@@ -12,17 +12,20 @@ std::string Generator::number_name() { return pick({"n", "n", "n", "n", "n", "n"
 
 std::string Generator::selector() {
   return pick({"{app=\"web\"}", "{app=~\".+\"}", "{app=~\".+\"}", "{app=~\".+\"}", "{app=~\".+\"}", "{app=~\".+\"}", "{app=~\"web|db\"}", "{app=\"db\", env!=\"dev\"}", "{app=~\".+\", env=\"prod\"}", "{app=~\".+\", env!~\"p.*\"}", "{app=\"db\", level=\"\"}",
-               "{app!=\"x\", env=~\"d.v|prod\"}"});
+               "{app!=\"x\", env=~\"d.v|prod\"}", "{app=~\"w.*|db\"}", "{app=~\".*b\"}", "{app=~\"(web|job)\", env!=\"x\"}", "{app=~\"[wd].+\", level!~\"w.+\"}", "{app=~\".+\", job=~\".*\"}", "{job=~\"x|y\"}"});
 }
 
 std::string Generator::line_filter() {
   std::string out;
   switch (below(7)) {
     case 6: return pick({"|= ", "!= "}) + pick({"`zzz`", "`a`", "`e`"}) + " or `n`";
-    case 0: out = pick({"|~ ", "!~ "}) + pick({"`(?i)error|FAILED`", "`[45]\\d\\d`", "`^\\{`", "`n.?=.?1`", "`\"level\":\"(info|warn)\"`", "`fo+ b`", "`after \\d+s$`", "\"\""}); break;
+    case 0: out = pick({"|~ ", "!~ "}) + pick({"`(?i)error|FAILED`", "`[45]\\d\\d`", "`^\\{`", "`n.?=.?1`", "`\"level\":\"(info|warn)\"`", "`fo+ b`", "`after \\d+s$`", "\"\"", "`foo|bar`", "`.*foo.*`", "`^GET`", "`GET|POST|ERROR`",
+                                              "`(?i)err.*5`", "`a.*b|c`", "`(a|i)n`", "`\\bfoo\\b`", "`\"[^\"]+\":`", "`.+`", "`.*`", "`error.*`", "`.*error`", "`(?:GET|POST) /`", "`caf.`", "`\xE6\x97\xA5`", "`^$`",
+                                              "`x*`", "`^.ser`", "`[[:digit:]]{3}`", "`(?s)a.b`", "`\\.0\\.`", "`(?i)Get /API`", "`(user|level)=(ann|info)`", "`n=-?[0-9]+\\.5`", "`time(out|r)`", "`\\{\"`", "`e{2}|o{2}`",
+                                              "`^(?:level=)?info`", "`fail(ed)?$`"}); break;
     case 1: out = pick({"|> ", "!> "}) + pick({"`<_>error<_>`", "`GET <_>`", "`<_> bar`", "`{<_>}`", "`<_>`", "`<_>=<_> <_>`", "`foo bar`", "`<_> after <_>`"}); break;
     case 2: out = pick({"|= ", "!= "}) + "ip(\"" + pick({"10.0.0.0/8", "10.0.0.5", "192.168.1.0-192.168.1.20", "::1", "2001:db8::/32"}) + "\")"; break;
-    default: out = pick({"|= ", "|= ", "!= "}) + pick({"`error`", "`info`", "`\"n\"`", "`n=`", "`a`", "`GET`", "`5`", "`{`", "\"\"", "`\\`", "\"caf\xC3\xA9\"", "`ERROR`", "\"\\x1b\""});
+    default: out = pick({"|= ", "|= ", "!= "}) + pick({"`error`", "`info`", "`\"n\"`", "`n=`", "`a`", "`GET`", "`5`", "`{`", "\"\"", "`\\`", "\"caf\xC3\xA9\"", "`ERROR`", "`user ann logged in`", "`\"status\":\"500\"`", "`timeout after 5s`", "`,\"trace\":\"t`", "`level=info GET /api failed code=500`", "` `", "`=\"`", "\"\\x1b\""});
   }
   if (one_in(5)) out += " or " + pick({"`warn`", "`404`", "`bar`"});
   return out;
@@ -31,7 +34,7 @@ std::string Generator::line_filter() {
 std::string Generator::comparison() {
   switch (below(7)) {
     case 0: case 1: return name() + pick({"=", "!=", "!="}) + pick({"`info`", "`error`", "\"\"", "`ann`", "`web`", "`t1`", "`200`", "`GET`", "`v`"});
-    case 2: return name() + pick({"=~", "!~"}) + pick({"`info|warn`", "`.+`", "`.*`", "``", "`[0-9]+`", "`t.`", "`(?i)GET|x`", "`a.*`"});
+    case 2: return name() + pick({"=~", "!~"}) + pick({"`info|warn`", "`.+`", "`.*`", "``", "`.*o.*`", "`(?i)ERR.+`", "`[45]..`", "`ann|bob|root`", "`w(eb)?`", "`.`", "`t1|t2|`", "`[0-9]+`", "`t.`", "`(?i)GET|x`", "`a.*`"});
     case 3: return number_name() + " " + pick({">", ">=", "<", "<=", "==", "!=", "="}) + " " + pick({"2", "0", "-1", "3.5", "200", "1e2", "404"});
     case 4: return pick({"dur", "dur", "n", "nope"}) + pick({">", ">=", "<", "==", "!="}) + pick({"1s", "250ms", "1m30s", "0s", "1.5s"});
     case 5: return pick({"size", "size", "n"}) + pick({">", "<=", "==", "!="}) + pick({"1KB", "10kB", "1KiB", "512B", "1MB"});

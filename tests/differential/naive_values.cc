@@ -70,6 +70,8 @@ bool ip_line_matches(std::string_view filter, std::string_view line) {
       while (end < line.size() && legal(line[end])) ++end;
       bool is_address = false;
       if (ip_text_matches(filter, line.substr(i, end - i), is_address)) return true;
+      for (std::size_t at = i + 1; !is_address && at < end; ++at)
+        if (bool ignored; ip_text_matches(filter, line.substr(at, end - at), ignored)) throw Undefined("an address with digits glued to it");
       i = end;
     }
     return false;

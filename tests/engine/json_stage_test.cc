@@ -38,6 +38,9 @@ TEST_F(JsonStage, Names) {
 
 TEST_F(JsonStage, BlankKeysAddNothingToTheName) {
   EXPECT_EQ(parse("| json", R"({"":"top"," ":"x","n":{" ":"inner","":"later","a":1},"":{"b":2}})"), (LabelMap{{"n", "inner"}, {"n_a", "1"}, {"b", "2"}}));
+  options.needed_labels = std::vector<std::string>{"n"};
+  grouping = logql::Grouping{false, {"n"}};
+  EXPECT_EQ(run("| json", {R"({"n":{" ":"inner"}})"})[0].labels, (LabelMap{{"n", "inner"}}));
 }
 
 TEST_F(JsonStage, Strings) {
