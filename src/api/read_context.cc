@@ -54,6 +54,26 @@ Result<ReadRequest> make_read_request(const ReadService& service, const http::Re
   return read;
 }
 
+ReadService::Running::Running(ReadService& service, std::shared_ptr<CancelToken> cancel) : service_(service), cancel_(std::move(cancel)) {
+  const std::lock_guard lock(service_.running_mutex_);
+  service_.running_.insert(cancel_.get());
+  if (service_.stopping_ && cancel_) cancel_->cancel();
+}
+
+ReadService::Running::~Running() {
+  const std::lock_guard lock(service_.running_mutex_);
+  service_.running_.erase(service_.running_.find(cancel_.get()));
+  service_.changed_.notify_all();
+}
+
+ReadService::~ReadService() {
+  std::unique_lock lock(running_mutex_);
+  stopping_ = true;
+  for (CancelToken* const cancel : running_)
+    if (cancel) cancel->cancel();
+  changed_.wait(lock, [this] { return running_.empty(); });
+}
+
 http::Response read_error_response(const Error& error) {
   switch (error.code()) {
     case ErrorCode::kDeadlineExceeded:
@@ -69,7 +89,7 @@ void add_read_route(http::Server& server, ReadService& service, std::string patt
   http::Route route = read_route(service, std::move(pattern), std::move(name));
   route.run_on = http::RunOn::kPool;
   route.handler = [&service, handler = std::move(handler)](const std::shared_ptr<http::Request>& request, const http::Responder& respond) {
-    const ReadService::Running running(service);
+    const ReadService::Running running(service, request->cancel);
     const Result<ReadRequest> read = make_read_request(service, *request);
     if (!read.ok()) return respond(read_error_response(read.error()));
     Result<http::Response> response = handler(service, *read);
@@ -83,11 +103,12 @@ void add_query_route(http::Server& server, ReadService& service, std::string pat
   route.run_on = http::RunOn::kPool;   // only to be queued; on a pool route the server watches for clients that go away
   route.handler = [&service, handler = std::make_shared<const ReadHandler>(std::move(handler))](const std::shared_ptr<http::Request>& request,
                                                                                              const http::Responder& respond) {
-    const ReadService::Running running(service);
+    const ReadService::Running running(service, request->cancel);
     Result<ReadRequest> made = make_read_request(service, *request);
     if (!made.ok()) return respond(read_error_response(made.error()));
     const auto read = std::make_shared<ReadRequest>(std::move(made).value());
     const bool taken = service.queue.submit(read->ctx.tenant, [&service, handler, request, read, respond](std::int64_t queued_ns) {
+      const ReadService::Running running_now(service, request->cancel);
       read->queued_ns = queued_ns;
       if (const Result<void> alive = read->ctx.check(); !alive.ok()) return respond(read_error_response(alive.error()));
       Result<http::Response> response = (*handler)(service, *read);

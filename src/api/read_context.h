@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -20,37 +21,30 @@ namespace skald::api {
 struct ReadService : ReadDeps {
   explicit ReadService(const ReadDeps& deps)
       : ReadDeps(deps), log(options, registry), queue(options.concurrent_queries, options.waiting_queries_max, clock, registry) {}
-  ~ReadService() { wait_idle(); }
+  // Cancels what runs or still waits in the queue, and waits for it.
+  ~ReadService();
 
-  // Held while a handler runs on a thread that is not the queue's.
+  // Held while a handler runs, on whatever thread.
   class Running {
    public:
-    explicit Running(ReadService& service) : service_(service) {
-      const std::lock_guard lock(service_.running_mutex_);
-      ++service_.running_;
-    }
-    ~Running() {
-      const std::lock_guard lock(service_.running_mutex_);
-      if (--service_.running_ == 0) service_.idle_.notify_all();
-    }
+    Running(ReadService& service, std::shared_ptr<CancelToken> cancel);
+    ~Running();
     Running(const Running&) = delete;
     Running& operator=(const Running&) = delete;
 
    private:
     ReadService& service_;
+    const std::shared_ptr<CancelToken> cancel_;
   };
-  void wait_idle() {
-    std::unique_lock lock(running_mutex_);
-    idle_.wait(lock, [this] { return running_ == 0; });
-  }
 
   QueryLog log;
   std::shared_ptr<void> tails;   // running tails and their thread
 
  private:
-  std::mutex running_mutex_;   // guards running_
-  std::condition_variable idle_;
-  std::size_t running_ = 0;
+  std::mutex running_mutex_;   // guards the three below
+  std::condition_variable changed_;
+  std::multiset<CancelToken*> running_;
+  bool stopping_ = false;
 
  public:
   QueryQueue queue;   // last: its threads use the rest

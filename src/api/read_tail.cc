@@ -422,11 +422,11 @@ void add_tail_routes(http::Server& server, ReadService& service) {
     route.pattern = pattern;
     route.name = std::string(pattern) == "/api/prom/tail" ? "api_prom_tail" : "loki_api_v1_tail";
     route.websocket_guard = [&state](const http::Request& request) {
-      const ReadService::Running running(state.service);
+      const ReadService::Running running(state.service, request.cancel);
       return refuse_tail(state, request);
     };
     route.websocket_handler = [&state](const std::shared_ptr<http::Request>& request, const std::shared_ptr<http::WebSocket>& socket) {
-      const ReadService::Running running(state.service);
+      const ReadService::Running running(state.service, request->cancel);
       const Result<void> started = start_tail(state, *request, socket);
       if (!started.ok()) socket->close(kCloseInternalError, started.error().message());
     };

@@ -209,6 +209,20 @@ TEST_F(Tails, EndAfterTheirTime) {
   EXPECT_NE(connection.receive_frame().find("reached tail max duration limit"), std::string::npos);
 }
 
+TEST_F(BoundsTest, StoppingEndsWhatRuns) {
+  std::promise<void> asked;
+  ingester_.on_select = [&](const CallContext& ctx) {
+    asked.set_value();
+    while (ctx.check().ok()) std::this_thread::yield();
+  };
+  Connection connection(server_->port());
+  connection.send("GET /loki/api/v1/query_range?query=" + encode(R"({app="web"})") + " HTTP/1.1\r\nHost: x\r\n\r\n");
+  asked.get_future().wait();
+  server_->stop(0);
+  routes_.reset();   // comes back because the query was cancelled
+  EXPECT_EQ(connection.receive().status, 0);
+}
+
 class OneAtATime : public BoundsTest {
  protected:
   void SetUp() override {
