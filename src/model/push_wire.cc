@@ -140,11 +140,11 @@ Result<std::string> snappy_uncompress(ByteView body, std::uint64_t limit_bytes) 
   constexpr const char* kCorrupt = "snappy: corrupt input";
   std::size_t declared = 0;
   if (!snappy::GetUncompressedLength(body.data(), body.size(), &declared)) return malformed(kCorrupt);
+  // No element makes more than 64 bytes of 3, so a body that promises more is corrupt; nothing is reserved for it.
+  if (declared / 22 > body.size()) return malformed(kCorrupt);
   if (declared > limit_bytes)
     return Error(ErrorCode::kTooLarge, "request body too large: decompressed size " + std::to_string(declared) +
                                            " exceeds limit " + std::to_string(limit_bytes));
-  // No element makes more than 64 bytes of 3, so a body that promises more is corrupt; nothing is reserved for it.
-  if (declared / 22 > body.size()) return malformed(kCorrupt);
   std::string out;
   out.reserve(declared + kBufferSlack);
   out.resize(declared);
