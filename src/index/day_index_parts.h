@@ -8,6 +8,7 @@
 
 #include "index/chunk_list.h"
 #include "index/day_index_format.h"
+#include "index/labels_cache.h"
 #include "index/symbols.h"
 #include "skald/codec/varint.h"
 #include "skald/index/day_index.h"
@@ -55,6 +56,7 @@ struct DayIndexReader::Parts {
   std::uint32_t sketch_groups = 0;
   ByteView sketch_sparse, sketch_data;
   ByteView objects;               // entries of 40 bytes
+  LabelsCache made_labels;
 
   const DayIndexHeader& header() const { return envelope.header; }
   const LabelName* find_name(std::string_view name) const;

@@ -106,11 +106,25 @@ Result<SeriesBitmap> DayIndexReader::match(std::span<const model::Matcher> match
   return match_series(*parts_, parts_->header().series, matchers);
 }
 
+namespace {
+
+// Labels of the series the cursor is at: those of an earlier query, or made and added to `made`.
+Result<model::LabelsPtr> labels_of(const DayIndexReader::Parts& parts, std::uint32_t id, const SeriesCursor& cursor, LabelsMaker& maker,
+                                   LabelsCache::Made& made) {
+  if (model::LabelsPtr held = parts.made_labels.find(id); held != nullptr) return held;
+  SKALD_TRY(model::LabelsPtr labels, maker.make(cursor.pairs()));
+  made.emplace_back(id, labels);
+  return labels;
+}
+
+}  // namespace
+
 Result<void> DayIndexReader::append_chunk_refs(const SeriesBitmap& only, const TimeRange& range, WithSketches with_sketches,
                                                std::vector<StreamChunkRefs>& out) const {
   if (!range.overlaps(header().min_ts_ns, header().max_ts_ns)) return {};
   SeriesCursor cursor(*parts_);
   LabelsMaker maker(*parts_);
+  LabelsCache::Made made;
   std::vector<ChunkRef> refs;
   std::vector<chunk::Sketch> sketches;   // of loaded_group
   std::uint32_t loaded_group = UINT32_MAX;
@@ -136,10 +150,11 @@ Result<void> DayIndexReader::append_chunk_refs(const SeriesBitmap& only, const T
     }
     if (!list.at_end()) return corrupt_index("chunk list of series " + std::to_string(id) + " has bytes left over");
     if (refs.empty()) continue;
-    SKALD_TRY(model::LabelsPtr labels, maker.make(cursor.pairs()));
+    SKALD_TRY(model::LabelsPtr labels, labels_of(*parts_, id, cursor, maker, made));
     out.push_back({.labels = std::move(labels), .chunks = std::move(refs)});
     refs = {};
   }
+  parts_->made_labels.add(made);
   return {};
 }
 
@@ -160,13 +175,15 @@ Result<bool> has_chunk_in(const DayIndexReader::Parts& parts, const SeriesEntry&
 Result<void> DayIndexReader::append_series(const SeriesBitmap& only, const TimeRange& range, std::vector<model::LabelsPtr>& out) const {
   SeriesCursor cursor(*parts_);
   LabelsMaker maker(*parts_);
+  LabelsCache::Made made;
   for (std::uint32_t id = only.next(0); id < only.size(); id = only.next(id + 1)) {
     SKALD_TRY_VOID(cursor.seek(id));
     SKALD_TRY(const bool found, has_chunk_in(*parts_, cursor.entry(), range));
     if (!found) continue;
-    SKALD_TRY(model::LabelsPtr labels, maker.make(cursor.pairs()));
+    SKALD_TRY(model::LabelsPtr labels, labels_of(*parts_, id, cursor, maker, made));
     out.push_back(std::move(labels));
   }
+  parts_->made_labels.add(made);
   return {};
 }
 

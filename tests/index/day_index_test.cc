@@ -247,6 +247,22 @@ TEST(DayIndex, ASketchTheFormatCannotHoldIsLeftOut) {
   EXPECT_EQ(streams[0].chunks.at(0).sketch.width_s, 0U);
 }
 
+TEST(DayIndex, LabelsOfASeriesAreMadeOnce) {
+  Generator generate(16);
+  DayIndexBuilder builder("t", kDay, Ulid::make(kDayStart, generate.random()));
+  ASSERT_TRUE(builder.add(generate.labels(), generate.chunk(generate.object())).ok());
+  auto reader = DayIndexReader::open(std::make_shared<const Bytes>(builder.finish()->bytes));
+  std::vector<StreamChunkRefs> first, second;
+  std::vector<model::LabelsPtr> series;
+  const SeriesBitmap all(1, true);
+  ASSERT_TRUE((*reader)->append_chunk_refs(all, kAlways, WithSketches::kNo, first).ok());
+  ASSERT_TRUE((*reader)->append_chunk_refs(all, kAlways, WithSketches::kYes, second).ok());
+  ASSERT_TRUE((*reader)->append_series(all, kAlways, series).ok());
+  ASSERT_EQ(first.size() + second.size() + series.size(), 3U);
+  EXPECT_EQ(first[0].labels, second[0].labels);
+  EXPECT_EQ(first[0].labels, series[0]);
+}
+
 TEST(DayIndexKey, ComesBackAndRefusesOtherKeys) {
   Generator generate(15);
   const Ulid id = Ulid::make(kDayStart, generate.random());
