@@ -452,9 +452,9 @@ Result<void> Ingester::State::put_object(Tenant& tenant, std::int64_t shard_star
       record.entry.labels = owner->labels;
       record.entry.chunk = make_ref(object_ref, placed);
       if (placed.meta.group) {
-        const auto member = std::find_if(placed.meta.members.begin(), placed.meta.members.end(),
-                                         [&](const auto& m) { return m.stream_hash == owner->labels->hash; });
-        SKALD_CHECK(member != placed.meta.members.end());
+        const auto member = std::lower_bound(placed.meta.members.begin(), placed.meta.members.end(), owner->labels->hash,
+                                             [](const chunk::GroupMember& m, std::uint64_t hash) { return m.stream_hash < hash; });
+        SKALD_CHECK(member != placed.meta.members.end() && member->stream_hash == owner->labels->hash);
         record.entry.chunk.first_row = member->first_row;
         record.entry.chunk.rows = member->rows;
         record.entry.chunk.raw_bytes = member->raw_bytes;
