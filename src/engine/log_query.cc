@@ -64,6 +64,7 @@ class LogQuery {
       done += count;
       wave *= 2;
       settle(done < units_.size() ? &units_[done] : nullptr);
+      if (!pending_.empty() && result_.size() + pending_.size() >= params.limit) cutoff_ns_ = pending_.back().timestamp_ns;
       SKALD_TRY_VOID(charge_kept());
     }
     settle(nullptr);
@@ -133,8 +134,11 @@ class LogQuery {
     if (!deletions_.empty()) SKALD_TRY_VOID(deletions_.add_deleted(*unit.stream, slice, evaluation_.ctx, skip));
     SKALD_TRY(auto columns, slice.block->load(pipeline_.columns(), evaluation_.ctx));
     const std::int64_t* times = columns->timestamps_ns.data();
-    std::uint32_t first = static_cast<std::uint32_t>(std::lower_bound(times + slice.first_row, times + slice.first_row + slice.rows, params.start_ns) - times);
-    std::uint32_t last = static_cast<std::uint32_t>(std::lower_bound(times + first, times + slice.first_row + slice.rows, params.end_ns) - times);
+    // Enough rows are known up to the cutoff; ties are decided later.
+    const std::int64_t start_ns = backward_ && cutoff_ns_ ? std::max(params.start_ns, *cutoff_ns_) : params.start_ns;
+    const std::int64_t end_ns = !backward_ && cutoff_ns_ ? std::min(params.end_ns, *cutoff_ns_ + 1) : params.end_ns;
+    std::uint32_t first = static_cast<std::uint32_t>(std::lower_bound(times + slice.first_row, times + slice.first_row + slice.rows, start_ns) - times);
+    std::uint32_t last = static_cast<std::uint32_t>(std::lower_bound(times + first, times + slice.first_row + slice.rows, end_ns) - times);
     const std::size_t most = params.limit;
     out.charge = Charge(evaluation_.ctx);
     std::uint64_t bytes = 0, charged_bytes = 0;
@@ -278,6 +282,7 @@ class LogQuery {
   std::unordered_set<std::uint64_t> opened_;   // chunks of the store that were read
   std::vector<Charge> unit_charges_;   // of the wave that has just been read
   Charge kept_charge_;
+  std::optional<std::int64_t> cutoff_ns_;   // rows beyond it cannot be among the result; set between waves
   std::vector<Row> pending_;    // read, but an unread unit may hold rows before them
   std::vector<Row> result_;
 };
