@@ -1,6 +1,7 @@
 #include "engine/frame.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 
 #include "engine/text_hash.h"
@@ -55,6 +56,17 @@ bool FrameImpl::lookup(const LabelSlot& slot, std::uint32_t at, Found& found) co
   std::string_view ignored;
   if ((slot.metadata != nullptr || slot.has_level) && batch_.labels.get_metadata(slot, at, ignored)) found.category = LabelCategory::kMetadata;
   return true;
+}
+
+std::span<const std::int64_t> FrameImpl::timestamps() {
+  const std::uint32_t rows = size();
+  if (rows == 0) return {};
+  const std::int64_t* const times = batch_.columns->timestamps_ns.data();
+  const std::uint32_t first = batch_.block_rows[row(0)];
+  if (batch_.block_rows[row(rows - 1)] - first == rows - 1) return {times + first, rows};   // ascending, so none is missing
+  times_.resize(rows);
+  for (std::uint32_t i = 0; i < rows; ++i) times_[i] = times[batch_.block_rows[row(i)]];
+  return times_;
 }
 
 std::string_view FrameImpl::label(std::uint32_t i, std::string_view name) const {
@@ -223,6 +235,28 @@ std::uint32_t FrameImpl::intern_everything(LabelSetTable& table, std::uint32_t i
   return table.intern(views_);
 }
 
+// Rows that differ in one column of metadata, and in few values of it, as when grouped by level: equal values of a block
+// share their bytes, so that comparing addresses is enough. False: too many values, or the column is not of that kind.
+bool FrameImpl::intern_few_values(LabelSetTable& table) {
+  if (varying_.size() != 1 || !sparse_.empty()) return false;
+  const LabelSlot& slot = *varying_.front();
+  if (slot.touched || slot.in_stream) return false;
+  struct Known { const char* data; std::size_t size; std::uint32_t id; };
+  std::array<Known, 16> known;
+  std::size_t count = 0, last = 0;
+  for (std::uint32_t i = 0; i < size(); ++i) {
+    std::string_view value;
+    if (!batch_.labels.get_metadata(slot, row(i), value)) value = {};   // present values have an address
+    if (last >= count || known[last].data != value.data() || known[last].size != value.size()) {
+      for (last = 0; last < count && (known[last].data != value.data() || known[last].size != value.size());) ++last;
+      if (last == known.size()) return false;
+      if (last == count) known[count++] = {value.data(), value.size(), intern_row(table, i)};
+    }
+    ids_[i] = known[last].id;
+  }
+  return true;
+}
+
 std::span<const std::uint32_t> FrameImpl::label_sets(LabelSetTable& table, const logql::Grouping* grouping) {
   ids_.resize(size());
   if (size() == 0) return ids_;
@@ -232,6 +266,7 @@ std::span<const std::uint32_t> FrameImpl::label_sets(LabelSetTable& table, const
     std::fill(ids_.begin(), ids_.end(), intern_row(table, 0));
     return ids_;
   }
+  if (!any_error && intern_few_values(table)) return ids_;
   hash_rows();
   // Error series are not grouped; without grouping or unwrap their labels are those of any row.
   const bool errors_differ = any_error && (grouping != nullptr || !unwrapped_.empty());

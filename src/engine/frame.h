@@ -17,6 +17,7 @@ class FrameImpl final : public Frame {
 
   std::uint32_t size() const override { return static_cast<std::uint32_t>(batch_.selection.size()); }
   std::int64_t timestamp_ns(std::uint32_t i) const override { return batch_.columns->timestamps_ns[batch_.block_rows[row(i)]]; }
+  std::span<const std::int64_t> timestamps() override;
   std::uint32_t block_row(std::uint32_t i) const override { return batch_.block_rows[row(i)]; }
   std::string_view line(std::uint32_t i) const override { return batch_.line(row(i)); }
   bool has_error(std::uint32_t i) const override { return row_fails(row(i)) || !error_field(row(i)).empty(); }
@@ -26,6 +27,7 @@ class FrameImpl final : public Frame {
   }
   std::string_view error_details(std::uint32_t i) const override { return batch_.error_details(row(i)); }
   double value(std::uint32_t i) const override { return values[i]; }
+  std::span<const double> unwrapped() const override { return values; }
   std::span<const std::uint32_t> label_sets(LabelSetTable& table, const logql::Grouping* grouping) override;
   std::string_view label(std::uint32_t i, std::string_view name) const override;
 
@@ -45,6 +47,7 @@ class FrameImpl final : public Frame {
   bool lookup(const LabelSlot& slot, std::uint32_t at, Found& found) const;
 
   void choose_slots(const logql::Grouping* grouping);
+  bool intern_few_values(LabelSetTable& table);
   void hash_rows();
   void index_sparse();
   bool same_labels(std::uint32_t i, std::uint32_t j) const;
@@ -69,6 +72,7 @@ class FrameImpl final : public Frame {
   std::vector<SparseCell> sparse_cells_;
   std::vector<LabelSetTable::View> views_;
   std::vector<std::uint32_t> ids_;
+  std::vector<std::int64_t> times_;
   struct Memo { std::uint64_t hash = 0; std::uint32_t position = ~0U; std::uint32_t id = 0; };
   std::vector<Memo> memo_;                         // open addressing, a power of two
 };

@@ -1,6 +1,7 @@
 #include "skald/engine/pipeline.h"
 
 #include <algorithm>
+#include <iterator>
 #include <numeric>
 
 #include "engine/frame.h"
@@ -31,6 +32,28 @@ class Runner final : public PipelineRunner {
       if (!stream_->labels.has(name) && name != kErrorLabel) return plan_->columns;
     }
     return static_cast<chunk::ColumnMask>(plan_->columns & ~(chunk::kMetadata | chunk::kLevels));
+  }
+
+  bool begin_block(std::shared_ptr<const chunk::Columns> columns) override {
+    end_block();
+    if (plan_->front.empty() || columns->rows == 0 || columns->line_offsets.size() <= columns->rows) return false;
+    alive_.assign(columns->rows, 1);
+    for (const auto& filter : plan_->front) filter->apply(*columns, 0, columns->rows, alive_, scratch_);
+    for (std::uint32_t row = 0; row < columns->rows; ++row) {
+      if (alive_[row] != 0) block_hits_.push_back(row);
+    }
+    block_ = std::move(columns);
+    return plan_->stream_filters.empty();
+  }
+
+  void end_block() override {
+    block_.reset();
+    block_hits_.clear();
+  }
+
+  bool any_row(std::uint32_t first, std::uint32_t last) const override {
+    const auto hit = std::lower_bound(block_hits_.begin(), block_hits_.end(), first);
+    return hit != block_hits_.end() && *hit < last;
   }
 
   Result<Frame*> run(const chunk::Columns& columns, std::uint32_t first, std::uint32_t last, std::int64_t start_ns,
@@ -87,6 +110,11 @@ class Runner final : public PipelineRunner {
       std::iota(rows.begin(), rows.end(), first);
       return;
     }
+    if (&columns == block_.get()) {
+      const auto begin = std::lower_bound(block_hits_.begin(), block_hits_.end(), first);
+      std::set_difference(begin, std::lower_bound(begin, block_hits_.end(), last), skip.begin(), skip.end(), std::back_inserter(rows));
+      return;
+    }
     alive_.assign(last - first, 1);
     for (const std::uint32_t row : skip) {
       if (row >= first && row < last) alive_[row - first] = 0;
@@ -101,6 +129,8 @@ class Runner final : public PipelineRunner {
   std::unique_ptr<State> state_;
   const model::InternedLabels* stream_ = nullptr;
   std::vector<std::uint8_t> alive_, scratch_;
+  std::shared_ptr<const chunk::Columns> block_;   // of begin_block()
+  std::vector<std::uint32_t> block_hits_;         // its rows that pass the line filters in front, ascending
 };
 
 class CompiledPipeline final : public Pipeline {

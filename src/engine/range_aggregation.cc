@@ -27,8 +27,17 @@ struct Unit {
   std::uint32_t slice = 0;
 };
 
+// The block a worker is in, while slices of it follow each other.
+struct HeldBlock {
+  const chunk::Block* block = nullptr;
+  int mask = 0;
+  std::shared_ptr<const chunk::Columns> columns;
+  bool searched = false;   // line filters have been through all of it: the runner's any_row() tells
+};
+
 struct Worker {
   std::unique_ptr<PipelineRunner> runner;
+  HeldBlock held;
   LabelSetTable sets;
   std::unique_ptr<RangeSink> sink;
   QueryStats stats;
@@ -110,6 +119,22 @@ void count_bytes(QueryStats& stats, const chunk::BlockSlice& slice, std::uint64_
   }
 }
 
+void let_go(Worker& worker) {
+  worker.held = {};
+  worker.runner->end_block();
+}
+
+Result<std::shared_ptr<const chunk::Columns>> load_columns(const CallContext& ctx, Worker& worker, const chunk::BlockSlice& slice, chunk::ColumnMask mask) {
+  HeldBlock& held = worker.held;
+  if (held.block == slice.block.get() && (held.mask & mask) == mask && held.columns != nullptr) return held.columns;
+  let_go(worker);
+  SKALD_TRY(auto columns, slice.block->load(mask, ctx));
+  held.block = slice.block.get();
+  held.mask = mask;
+  held.columns = columns;
+  return columns;
+}
+
 Result<void> count_slice(const CallContext& ctx, const ScanPlan& plan, Worker& worker, const Unit& unit, const std::vector<std::uint32_t>& skip) {
   const chunk::BlockSlice& slice = unit.stream->blocks[unit.slice];
   std::vector<LabelSetTable::View> views;
@@ -126,7 +151,7 @@ Result<void> count_slice(const CallContext& ctx, const ScanPlan& plan, Worker& w
     worker.stats.post_filter_lines += slice.rows;
     return {};
   }
-  SKALD_TRY(auto columns, slice.block->load(bytes ? chunk::kTimestamps | chunk::kLineLengths : chunk::kTimestamps, ctx));
+  SKALD_TRY(const auto columns, load_columns(ctx, worker, slice, bytes ? chunk::kTimestamps | chunk::kLineLengths : chunk::kTimestamps));
   const std::int64_t* times = columns->timestamps_ns.data();
   const std::uint32_t end = slice.first_row + slice.rows;
   std::uint32_t row = static_cast<std::uint32_t>(std::upper_bound(times + slice.first_row, times + end, grid.min_ns()) - times);
@@ -171,7 +196,8 @@ Result<void> charge_rows(Worker& worker, std::uint64_t rows) {
   return worker.charge.hold(worker.sets.bytes() + worker.sink->bytes());
 }
 
-Result<void> scan_unit(const CallContext& ctx, const ScanPlan& plan, Worker& worker, const Unit& unit) {
+// `search_block`: enough other slices of the unit's block follow to send the line filters through all of it.
+Result<void> scan_unit(const CallContext& ctx, const ScanPlan& plan, Worker& worker, const Unit& unit, bool search_block) {
   SKALD_TRY_VOID(ctx.check());
   const chunk::BlockSlice& slice = unit.stream->blocks[unit.slice];
   std::vector<std::uint32_t> skip;
@@ -180,7 +206,9 @@ Result<void> scan_unit(const CallContext& ctx, const ScanPlan& plan, Worker& wor
   count_bytes(worker.stats, slice, slice.rows);
   if (groups_by_stream_only(plan, unit.stream->labels->labels)) return count_slice(ctx, plan, worker, unit, skip);
 
-  SKALD_TRY(auto columns, slice.block->load(plan.pipeline->columns(), ctx));
+  const bool known = worker.held.block == slice.block.get();
+  SKALD_TRY(const auto columns, load_columns(ctx, worker, slice, plan.pipeline->columns()));
+  if (search_block && !known) worker.held.searched = worker.runner->begin_block(columns);
   SKALD_TRY(Frame* frame, worker.runner->run(*columns, slice.first_row, slice.first_row + slice.rows, plan.grid->min_ns() + 1,
                                              plan.grid->max_ns() + 1, skip));
   if (frame->size() == 0) return {};
@@ -201,33 +229,95 @@ void add_stats(QueryStats& into, const QueryStats& from) {
   into.store_decompressed_bytes += from.store_decompressed_bytes;
 }
 
+// Units that one worker reads in a row.
+struct UnitRun {
+  std::size_t begin = 0, end = 0;
+  bool search_block = false;   // they are slices of one block, and much of it
+};
+
+// Brings slices of one block together (the streams of a group chunk share blocks), in the order of their rows; all others
+// stay in their order.
+void order_by_block(std::vector<Unit>& units) {
+  std::unordered_map<const chunk::Block*, std::uint32_t> first_use;
+  first_use.reserve(units.size());
+  std::vector<std::pair<std::uint64_t, std::uint32_t>> order;   // (first use of the block, first row), unit
+  order.reserve(units.size());
+  for (std::uint32_t i = 0; i < units.size(); ++i) {
+    const chunk::BlockSlice& slice = units[i].stream->blocks[units[i].slice];
+    const std::uint32_t first = first_use.try_emplace(slice.block.get(), i).first->second;
+    order.emplace_back(static_cast<std::uint64_t>(first) << 32 | slice.first_row, i);
+  }
+  if (first_use.size() == units.size()) return;
+  std::sort(order.begin(), order.end());
+  std::vector<Unit> ordered;
+  ordered.reserve(units.size());
+  for (const auto& [key, i] : order) ordered.push_back(units[i]);
+  units = std::move(ordered);
+}
+
+// A shared block is one worker's; blocks of their own are handed out in small numbers.
+std::vector<UnitRun> make_batches(const std::vector<Unit>& units, std::size_t workers) {
+  const std::size_t most = std::clamp<std::size_t>(units.size() / (workers * 8), 1, 64);
+  const auto slice_of = [&](std::size_t i) -> const chunk::BlockSlice& { return units[i].stream->blocks[units[i].slice]; };
+  std::vector<UnitRun> batches;
+  bool open = false;   // the last batch takes more
+  for (std::size_t i = 0; i < units.size();) {
+    std::size_t end = i + 1;
+    std::uint64_t rows = slice_of(i).rows, last_row = slice_of(i).first_row + rows;
+    for (; end < units.size() && slice_of(end).block == slice_of(i).block; ++end) {
+      rows += slice_of(end).rows;
+      last_row = std::uint64_t{slice_of(end).first_row} + slice_of(end).rows;
+    }
+    if (end - i > 1) {
+      batches.push_back({i, end, rows * 4 >= last_row});
+      open = false;
+    } else if (open && batches.back().end - batches.back().begin < most) {
+      batches.back().end = end;
+    } else {
+      batches.push_back({i, end, false});
+      open = true;
+    }
+    i = end;
+  }
+  return batches;
+}
+
+Result<void> scan_batch(const CallContext& ctx, const ScanPlan& plan, Worker& worker, const std::vector<Unit>& units, const UnitRun& batch,
+                        const std::atomic<bool>& stop) {
+  const chunk::StreamData* current = nullptr;
+  bool wanted = false;
+  for (std::size_t i = batch.begin; i < batch.end && !stop.load(std::memory_order_relaxed); ++i) {
+    const Unit& unit = units[i];
+    const chunk::BlockSlice& slice = unit.stream->blocks[unit.slice];
+    if (worker.held.searched && worker.held.block == slice.block.get() && !worker.runner->any_row(slice.first_row, slice.first_row + slice.rows)) {
+      count_bytes(worker.stats, slice, slice.rows);
+      continue;
+    }
+    if (unit.stream != current) {
+      current = unit.stream;
+      wanted = worker.runner->begin_stream(*current->labels);
+    }
+    if (wanted) SKALD_TRY_VOID(scan_unit(ctx, plan, worker, unit, batch.search_block));
+  }
+  let_go(worker);
+  return {};
+}
+
 // Scans all units on the pool; workers[i] is touched by one thread at a time.
-Result<void> scan_all(Evaluation& evaluation, const ScanPlan& plan, const std::vector<Unit>& units, std::vector<Worker>& workers) {
+Result<void> scan_all(Evaluation& evaluation, const ScanPlan& plan, std::vector<Unit>& units, std::vector<Worker>& workers) {
+  order_by_block(units);
+  const std::vector<UnitRun> batches = make_batches(units, workers.size());
   std::atomic<std::size_t> next{0};
   std::atomic<bool> stop{false};
   std::mutex mutex;                 // guards failure
   std::optional<Error> failure;
-  const std::size_t batch = std::clamp<std::size_t>(units.size() / (workers.size() * 8), 1, 64);
   evaluation.pool.parallel_for(workers.size(), [&](std::size_t w) {
-    Worker& worker = workers[w];
-    const chunk::StreamData* current = nullptr;
-    bool wanted = false;
-    while (!stop.load(std::memory_order_relaxed)) {
-      const std::size_t begin = next.fetch_add(batch);
-      if (begin >= units.size()) return;
-      for (std::size_t i = begin; i < std::min(begin + batch, units.size()); ++i) {
-        if (units[i].stream != current) {
-          current = units[i].stream;
-          wanted = worker.runner->begin_stream(*current->labels);
-        }
-        if (!wanted) continue;
-        Result<void> done = scan_unit(evaluation.ctx, plan, worker, units[i]);
-        if (done.ok()) continue;
-        stop = true;
-        const std::lock_guard lock(mutex);
-        if (!failure) failure = done.error();
-        return;
-      }
+    for (std::size_t b; !stop.load(std::memory_order_relaxed) && (b = next.fetch_add(1)) < batches.size();) {
+      Result<void> done = scan_batch(evaluation.ctx, plan, workers[w], units, batches[b], stop);
+      if (done.ok()) continue;
+      stop = true;
+      const std::lock_guard lock(mutex);
+      if (!failure) failure = done.error();
     }
   });
   if (failure) return std::move(*failure);

@@ -24,6 +24,26 @@ namespace {
 
 constexpr std::size_t kSamplesPerCheck = 100'000;   // sorted in about 10 ms
 
+// Calls on_run(interval, first, last) for each run of times that lie in one interval that a window covers.
+template <class OnRun>
+void for_each_run(std::span<const std::int64_t> times, const WindowGrid& grid, OnRun on_run) {
+  std::uint32_t hint = 0;
+  for (std::size_t i = 0; i < times.size();) {
+    const std::uint32_t interval = grid.find(times[i], hint);
+    if (interval == WindowGrid::kNone) {
+      ++i;
+      continue;
+    }
+    hint = interval;
+    const std::int64_t until = grid.interval_end(interval);
+    std::size_t last = i + 1;
+    if (times.back() <= until) last = times.size();
+    while (last < times.size() && times[last] <= until) ++last;
+    if (grid.covered(interval)) on_run(interval, i, last);
+    i = last;
+  }
+}
+
 template <class Series>
 Series& series_at(std::vector<Series>& all, std::uint32_t set) {
   if (set >= all.size()) all.resize(set + 1);
@@ -34,17 +54,17 @@ class CountSink final : public RangeSink {
  public:
   CountSink(const WindowGrid& grid, bool bytes, double divisor) : grid_(grid), bytes_(bytes), divisor_(divisor) {}
 
-  void add_frame(const Frame& frame, std::span<const std::uint32_t> sets) override {
-    std::uint32_t hint = 0;
-    const std::uint32_t rows = frame.size();
-    for (std::uint32_t i = 0; i < rows; ++i) {
-      const std::uint32_t interval = grid_.find(frame.timestamp_ns(i), hint);
-      if (interval == WindowGrid::kNone || !grid_.covered(interval)) continue;
-      hint = interval;
-      CountFold& fold = series_at(series_, sets[i]).at(interval);
-      ++fold.rows;
-      if (bytes_) fold.sum += frame.line(i).size();
-    }
+  void add_frame(Frame& frame, std::span<const std::uint32_t> sets) override {
+    for_each_run(frame.timestamps(), grid_, [&](std::uint32_t interval, std::size_t first, std::size_t last) {
+      for (std::size_t i = first; i < last;) {
+        const std::uint32_t set = sets[i];
+        CountFold& fold = series_at(series_, set).at(interval);
+        for (; i < last && sets[i] == set; ++i) {
+          ++fold.rows;
+          if (bytes_) fold.sum += frame.line(static_cast<std::uint32_t>(i)).size();
+        }
+      }
+    });
   }
   void add_counted(std::uint32_t set, std::uint32_t interval, std::uint64_t rows, std::uint64_t bytes) override {
     CountFold& fold = series_at(series_, set).at(interval);
@@ -91,16 +111,13 @@ class FoldSink final : public RangeSink {
   using Finish = double (*)(const Fold&, double divisor);
   FoldSink(const WindowGrid& grid, Finish function, double divisor = 1) : grid_(grid), finish_(function), divisor_(divisor) {}
 
-  void add_frame(const Frame& frame, std::span<const std::uint32_t> sets) override {
-    std::uint32_t hint = 0;
-    const std::uint32_t rows = frame.size();
-    for (std::uint32_t i = 0; i < rows; ++i) {
-      const std::int64_t ts = frame.timestamp_ns(i);
-      const std::uint32_t interval = grid_.find(ts, hint);
-      if (interval == WindowGrid::kNone || !grid_.covered(interval)) continue;
-      hint = interval;
-      series_at(series_, sets[i]).at(interval).add(frame.value(i), ts);
-    }
+  void add_frame(Frame& frame, std::span<const std::uint32_t> sets) override {
+    const std::span<const std::int64_t> times = frame.timestamps();
+    const std::span<const double> values = frame.unwrapped();
+    SKALD_CHECK(values.size() == times.size());
+    for_each_run(times, grid_, [&](std::uint32_t interval, std::size_t first, std::size_t last) {
+      for (std::size_t i = first; i < last; ++i) series_at(series_, sets[i]).at(interval).add(values[i], times[i]);
+    });
   }
   void add_counted(std::uint32_t, std::uint32_t, std::uint64_t, std::uint64_t) override { SKALD_CHECK(false); }
   void absorb(RangeSink& other, std::span<const std::uint32_t> set_map) override {
@@ -133,16 +150,13 @@ class SampleSink final : public RangeSink {
   using Finish = std::function<double(const TimedValue* begin, const TimedValue* end, std::int64_t after_ns, std::int64_t until_ns)>;
   SampleSink(const WindowGrid& grid, Finish function) : grid_(grid), finish_(std::move(function)) {}
 
-  void add_frame(const Frame& frame, std::span<const std::uint32_t> sets) override {
-    const std::uint32_t rows = frame.size();
-    std::uint32_t hint = 0;
-    for (std::uint32_t i = 0; i < rows; ++i) {
-      const std::int64_t ts = frame.timestamp_ns(i);
-      const std::uint32_t interval = grid_.find(ts, hint);
-      if (interval == WindowGrid::kNone || !grid_.covered(interval)) continue;
-      hint = interval;
-      series_at(series_, sets[i]).push_back({ts, frame.value(i)});
-    }
+  void add_frame(Frame& frame, std::span<const std::uint32_t> sets) override {
+    const std::span<const std::int64_t> times = frame.timestamps();
+    const std::span<const double> values = frame.unwrapped();
+    SKALD_CHECK(values.size() == times.size());
+    for_each_run(times, grid_, [&](std::uint32_t, std::size_t first, std::size_t last) {
+      for (std::size_t i = first; i < last; ++i) series_at(series_, sets[i]).push_back({times[i], values[i]});
+    });
   }
   void add_counted(std::uint32_t, std::uint32_t, std::uint64_t, std::uint64_t) override { SKALD_CHECK(false); }
   void absorb(RangeSink& other, std::span<const std::uint32_t> set_map) override {

@@ -18,7 +18,7 @@ class RangeSink {
  public:
   virtual ~RangeSink() = default;
   // Rows of a frame, ascending in time; sets[i] is the series of row i.
-  virtual void add_frame(const Frame& frame, std::span<const std::uint32_t> sets) = 0;
+  virtual void add_frame(Frame& frame, std::span<const std::uint32_t> sets) = 0;
   // `rows` rows of one interval whose content nobody needs. Counting sinks only.
   virtual void add_counted(std::uint32_t set, std::uint32_t interval, std::uint64_t rows, std::uint64_t bytes) = 0;
   // Takes over another worker's series; set_map[its number] = our number.

@@ -88,6 +88,30 @@ class MemorySource final : public Source {
     std::stable_sort(stream.blocks.begin(), stream.blocks.end(), [](const auto& a, const auto& b) { return a.min_ts_ns < b.min_ts_ns; });
   }
 
+  // Streams that share one block, each with its rows in a row, as in a group chunk.
+  void add_group(const std::vector<std::pair<std::string, std::vector<Entry>>>& members, std::uint64_t source_id = 1) {
+    std::vector<Entry> rows;
+    for (const auto& [labels, entries] : members) rows.insert(rows.end(), entries.begin(), entries.end());
+    const auto block = std::make_shared<MemoryBlock>(std::move(rows), &loads, &asked);
+    std::uint32_t first_row = 0;
+    for (const auto& [labels, entries] : members) {
+      auto parsed = model::parse_label_text(labels);
+      ASSERT_TRUE(parsed.ok());
+      model::LabelsPtr interned = model::intern(model::Labels::from_pairs(*parsed));
+      chunk::StreamData& stream = streams_[interned->text];
+      stream.labels = interned;
+      chunk::BlockSlice slice;
+      slice.block = block;
+      slice.first_row = first_row;
+      slice.rows = static_cast<std::uint32_t>(entries.size());
+      slice.min_ts_ns = entries.front().ts;
+      slice.max_ts_ns = entries.back().ts;
+      slice.source_id = source_id;
+      stream.blocks.push_back(slice);
+      first_row += slice.rows;
+    }
+  }
+
   Result<chunk::SelectResult> select(const CallContext&, const rpc::SelectRequest& request) override {
     chunk::SelectResult result;
     for (const auto& [text, stream] : streams_) {

@@ -48,6 +48,7 @@ class Frame {
   virtual ~Frame() = default;
   virtual std::uint32_t size() const = 0;
   virtual std::int64_t timestamp_ns(std::uint32_t i) const = 0;
+  virtual std::span<const std::int64_t> timestamps() = 0;          // of all rows, ascending
   virtual std::uint32_t block_row(std::uint32_t i) const = 0;      // its row in the block's columns
   virtual std::string_view line(std::uint32_t i) const = 0;        // after line_format; needs_line
   // The row's error must fail a metric query: non-empty __error__, unless needed_labels or a filter names __error__ and a
@@ -59,6 +60,7 @@ class Frame {
   // Unwrapped value; rows without one (label missing or empty) do not survive the run. Rows whose value is
   // unparsable have has_error() and 0.
   virtual double value(std::uint32_t i) const = 0;
+  virtual std::span<const double> unwrapped() const = 0;           // value() of all rows; empty without unwrap
   // Label-set ids of all rows in `table`, after grouping (nullptr: all labels). The label unwrapped is removed from
   // ungrouped sets. Rows with an error keep all their labels (error series are not grouped). One id per row.
   // Cost: per distinct tuple of values, not per row, wherever the columns allow it.
@@ -77,6 +79,12 @@ class PipelineRunner {
   // Columns the blocks of this stream need, after begin_stream(): those of the pipeline, less what the stream's labels
   // make superfluous (no metadata when every label read is one of the stream's).
   virtual chunk::ColumnMask stream_columns() const { return chunk::kAllColumns; }
+  // The runs that follow are over many slices of this block: line filters search it once, as a whole. True: any_row() may
+  // then be asked, even before begin_stream(), because no stage looks at a stream's labels first.
+  virtual bool begin_block(std::shared_ptr<const chunk::Columns> columns) { (void)columns; return false; }
+  virtual void end_block() {}
+  // False: no row of [first, last) of that block passes the line filters.
+  virtual bool any_row(std::uint32_t first, std::uint32_t last) const { (void)first; (void)last; return true; }
   // Rows [first, last) of `columns` whose time lies in [start_ns, end_ns), through all stages. With `skip` (a sorted list
   // of row numbers) those rows are left out (duplicates found by the caller).
   virtual Result<Frame*> run(const chunk::Columns& columns, std::uint32_t first, std::uint32_t last, std::int64_t start_ns,
