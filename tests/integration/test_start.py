@@ -79,6 +79,7 @@ class Start(unittest.TestCase):
     def test_ready_at_once_in_an_empty_directory(self):
         best = min(self.start_time() for _ in range(5))
         print("start to ready: %.0f ms" % (best * 1000), end=" ", flush=True)
+        self.assertLess(best, 0.5)   # 100 ms is the aim; this is for machines that have much else to do
 
     def start_time(self):
         server = Server()
