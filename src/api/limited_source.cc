@@ -43,6 +43,18 @@ std::uint64_t largest_part(const chunk::SelectResult& selected, const rpc::Selec
   return largest;
 }
 
+// Blocks of one chunk share an id.
+std::uint64_t count_chunks(const chunk::SelectResult& selected) {
+  std::uint64_t chunks = 0;
+  std::set<std::uint64_t> sources;
+  for (const chunk::StreamData& stream : selected.streams) {
+    sources.clear();
+    for (const chunk::BlockSlice& slice : stream.blocks) sources.insert(slice.source_id);
+    chunks += sources.size();
+  }
+  return chunks;
+}
+
 std::string selector_text(const std::vector<model::Matcher>& matchers) {
   std::string text = "{";
   for (const model::Matcher& matcher : matchers) {
@@ -61,17 +73,13 @@ Result<chunk::SelectResult> LimitedSource::select(const CallContext& ctx, const 
   if (limits_.cardinality_limit > 0 && static_cast<std::int64_t>(selected.streams.size()) > limits_.cardinality_limit)
     return refused("cardinality limit exceeded for " + selector_text(request.matchers) + "; " + std::to_string(selected.streams.size()) +
                    " entries, more than limit of " + std::to_string(limits_.cardinality_limit));
-  std::set<std::uint64_t> sources;   // blocks of one chunk share an id
   if (limits_.max_chunks_per_query > 0) {
-    std::uint64_t chunks = 0;
-    for (const chunk::StreamData& stream : selected.streams) {
-      sources.clear();
-      for (const chunk::BlockSlice& slice : stream.blocks) sources.insert(slice.source_id);
-      chunks += sources.size();
-    }
-    chunks = chunks_ += chunks;
-    if (chunks > static_cast<std::uint64_t>(limits_.max_chunks_per_query))
-      return refused("the query hit the max number of chunks limit (limit: " + std::to_string(limits_.max_chunks_per_query) + " chunks)");
+    const auto most = static_cast<std::uint64_t>(limits_.max_chunks_per_query);
+    std::uint64_t chunks = 0;   // at most one per slice; counted only when that is too many
+    for (const chunk::StreamData& stream : selected.streams) chunks += stream.blocks.size();
+    if (chunks_ + chunks > most) chunks = count_chunks(selected);
+    if ((chunks_ += chunks) > most)
+      return refused("the query hit the max number of chunks limit (limit: " + std::to_string(most) + " chunks)");
   }
   const std::uint64_t here = bytes_of(selected, request.start_ns, request.end_ns), bytes = bytes_ += here;
   if (limits_.max_query_bytes_read > 0 && bytes > static_cast<std::uint64_t>(limits_.max_query_bytes_read))
