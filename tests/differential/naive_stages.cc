@@ -32,6 +32,7 @@ void want_utf8(std::string_view text) {
 bool matcher_matches(const model::Matcher& m, const std::string& value) {
   const bool regex_kind = m.type() == model::MatchType::kRegex || m.type() == model::MatchType::kNotRegex;
   if (regex_kind && m.value().empty()) return m.type() == model::MatchType::kRegex;   // an empty regex holds for any value
+  if (regex_kind && value.find('\n') != std::string::npos) throw Undefined("a regex over a label with a line feed");
   const auto whole = [&] { want_utf8(value); return re2::RE2::FullMatch(value, regex("^(?:" + m.value() + ")$")); };
   switch (m.type()) {
     case model::MatchType::kEqual: return value == m.value();
@@ -208,10 +209,10 @@ void run(const logql::DropStage& stage, Working& row) {
   for (const logql::DropKeepItem& item : stage.items) {
     if (item.name == "__error__" || item.name == "__error_details__") {
       std::string& state = item.name == "__error__" ? row.error : row.details;
-      if (!item.matcher || matcher_matches(*item.matcher, state)) state.clear();
+      if (!item.matcher || item.matcher->matches(state)) state.clear();
       continue;
     }
-    if (!item.matcher || matcher_matches(*item.matcher, row.value(item.name))) row.erase(item.name);
+    if (!item.matcher || item.matcher->matches(row.value(item.name))) row.erase(item.name);
   }
 }
 
@@ -219,7 +220,7 @@ void run(const logql::KeepStage& stage, Working& row) {
   for (const auto& [name, value] : row.shown()) {
     if (name == "__error__" || name == "__error_details__") continue;
     const bool keep = std::any_of(stage.items.begin(), stage.items.end(), [&, &n = name, &v = value](const logql::DropKeepItem& item) {
-      return item.name == n && (!item.matcher || matcher_matches(*item.matcher, v));
+      return item.name == n && (!item.matcher || item.matcher->matches(v));
     });
     if (!keep) row.erase(name);
   }
