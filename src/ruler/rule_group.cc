@@ -51,6 +51,9 @@ bool read_rule(const YAML::Node& node, Rule& rule) {
 bool read_group(const YAML::Node& node, RuleGroup& group) {
   if (!node || node.IsNull()) return true;   // an empty body is a group without a name
   if (!node.IsMap()) return false;
+  for (const auto& pair : node) {
+    if (!pair.first.IsScalar()) return false;   // ": : :" is a mapping of null to yaml-cpp, an error to Go
+  }
   if (!read_text(node, "name", group.name) || !read_duration(node, "interval", group.interval_ns)) return false;
   std::string limit;
   if (!read_text(node, "limit", limit)) return false;
