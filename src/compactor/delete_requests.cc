@@ -61,16 +61,11 @@ Result<logql::LogSelector> parse_delete_query(const std::string& query) {
 Result<void> DeleteStore::load(const CallContext& ctx, const std::vector<std::string>& tenants) {
   for (const std::string& tenant : tenants) {
     std::vector<std::shared_ptr<const DeleteRequest>> requests;
-    std::string after;
-    while (true) {
-      SKALD_TRY(const objstore::ListPage page, objects_.list(tenant + "/deletes/", after, ctx));
-      for (const auto& object : page.objects) {
-        SKALD_TRY(const Bytes text, objects_.get(object.key, {}, ctx));
-        SKALD_TRY(DeleteRequest request, decode(object.key, text));
-        requests.push_back(std::make_shared<const DeleteRequest>(std::move(request)));
-      }
-      if (!page.more || page.objects.empty()) break;
-      after = page.objects.back().key;
+    SKALD_TRY(const std::vector<objstore::ObjectInfo> found, objstore::list_objects(objects_, tenant + "/deletes/", ctx));
+    for (const auto& object : found) {
+      SKALD_TRY(const Bytes text, objects_.get(object.key, {}, ctx));
+      SKALD_TRY(DeleteRequest request, decode(object.key, text));
+      requests.push_back(std::make_shared<const DeleteRequest>(std::move(request)));
     }
     if (!requests.empty()) replace(tenant, std::move(requests));
   }

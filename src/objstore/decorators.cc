@@ -75,9 +75,17 @@ class FaultyStore final : public ObjectStore {
     return body;
   }
 
-  Result<ListPage> list(std::string_view prefix, std::string_view after, const CallContext& ctx) override {
+  Result<void> create(std::string_view key, ByteView body, const CallContext& ctx) override {
+    const std::optional<Fault> fault = plan_->next(Operation::kPut, key);
+    if (!fault) return inner_->create(key, body, ctx);
+    if (fault->torn_bytes) SKALD_TRY_VOID(inner_->create(key, body.substr(0, *fault->torn_bytes), ctx));
+    else if (fault->after_effect) SKALD_TRY_VOID(inner_->create(key, body, ctx));
+    return Error(fault->code, fault->message);
+  }
+
+  Result<ListPage> list(std::string_view prefix, std::string_view next, ListDepth depth, const CallContext& ctx) override {
     if (const std::optional<Fault> fault = plan_->next(Operation::kList, prefix)) return Error(fault->code, fault->message);
-    return inner_->list(prefix, after, ctx);
+    return inner_->list(prefix, next, depth, ctx);
   }
 
   Result<void> remove(std::string_view key, const CallContext& ctx) override {
@@ -119,11 +127,17 @@ class MeteredStore final : public ObjectStore {
     if (body.ok()) meter.fetched_bytes.add(static_cast<double>(body->size()));
     return body;
   }
-  Result<ListPage> list(std::string_view prefix, std::string_view after, const CallContext& ctx) override {
-    return timed(iter_, [&] { return inner_->list(prefix, after, ctx); });
+  Result<void> create(std::string_view key, ByteView body, const CallContext& ctx) override {
+    return timed(upload_, [&] { return inner_->create(key, body, ctx); });
+  }
+  Result<ListPage> list(std::string_view prefix, std::string_view next, ListDepth depth, const CallContext& ctx) override {
+    return timed(iter_, [&] { return inner_->list(prefix, next, depth, ctx); });
   }
   Result<void> remove(std::string_view key, const CallContext& ctx) override {
     return timed(delete_, [&] { return inner_->remove(key, ctx); });
+  }
+  Result<void> remove_all(std::span<const std::string> keys, const CallContext& ctx) override {
+    return timed(delete_, [&] { return inner_->remove_all(keys, ctx); });
   }
 
  private:
@@ -155,7 +169,7 @@ class MeteredStore final : public ObjectStore {
     meter.total.add();
     if (result.ok()) {
       meter.seconds.observe(static_cast<double>(clock_.monotonic_ns() - begin_ns) / 1e9);
-    } else if (result.error().code() != ErrorCode::kNotFound) {
+    } else if (result.error().code() != ErrorCode::kNotFound && result.error().code() != ErrorCode::kAlreadyExists) {
       meter.failures.add();
     }
     return result;

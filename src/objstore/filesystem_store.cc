@@ -26,19 +26,8 @@ class FilesystemStore final : public ObjectStore {
     return {};
   }
 
-  Result<void> put(std::string_view key, ByteView body, const CallContext& ctx) override {
-    SKALD_TRY_VOID(check_own_key(key));
-    SKALD_TRY_VOID(ctx.check());
-    const std::string temporary = make_temporary_path();
-    Result<void> done = write_temporary(temporary, body);
-    if (done.ok()) done = move_into_place(temporary, key);
-    if (!done.ok()) {
-      // The space matters more than a second error; what stays is deleted at the next start.
-      (void)fs_.remove(temporary);
-      return std::move(done).error().with_prefix("put '" + std::string(key) + "'");
-    }
-    return {};
-  }
+  Result<void> put(std::string_view key, ByteView body, const CallContext& ctx) override { return write(key, body, Existing::kReplace, ctx); }
+  Result<void> create(std::string_view key, ByteView body, const CallContext& ctx) override { return write(key, body, Existing::kKeep, ctx); }
 
   Result<Bytes> get(std::string_view key, ByteRange range, const CallContext& ctx) override {
     SKALD_TRY_VOID(check_own_key(key));
@@ -53,13 +42,14 @@ class FilesystemStore final : public ObjectStore {
     return (*file)->read(range.begin, end - range.begin);
   }
 
-  Result<ListPage> list(std::string_view prefix, std::string_view after, const CallContext& ctx) override {
+  Result<ListPage> list(std::string_view prefix, std::string_view after, ListDepth depth, const CallContext& ctx) override {
     ListPage page;
     // Only the deepest directory the prefix names in full is walked.
     const std::size_t slash = prefix.rfind('/');
     const std::string directory(slash == std::string_view::npos ? std::string_view{} : prefix.substr(0, slash + 1));
     if (!directory.empty() && !check_key(std::string_view(directory).substr(0, slash)).ok()) return page;   // no such keys
-    SKALD_TRY_VOID(walk(directory, prefix, after, ctx, page));
+    if (depth == ListDepth::kAll) SKALD_TRY_VOID(walk(directory, prefix, after, ctx, page));
+    else SKALD_TRY_VOID(list_level(directory, prefix, after, ctx, page));
     return page;
   }
 
@@ -78,6 +68,22 @@ class FilesystemStore final : public ObjectStore {
   }
 
  private:
+  enum class Existing { kReplace, kKeep };
+
+  Result<void> write(std::string_view key, ByteView body, Existing existing, const CallContext& ctx) {
+    SKALD_TRY_VOID(check_own_key(key));
+    SKALD_TRY_VOID(ctx.check());
+    const std::string temporary = make_temporary_path();
+    Result<void> done = write_temporary(temporary, body);
+    if (done.ok()) done = move_into_place(temporary, key, existing);
+    if (!done.ok()) {
+      // The space matters more than a second error; what stays is deleted at the next start.
+      (void)fs_.remove(temporary);
+      return std::move(done).error().with_prefix("put '" + std::string(key) + "'");
+    }
+    return {};
+  }
+
   std::string path_of(std::string_view key) const { return root_ + "/" + std::string(key); }
 
   static Result<void> check_own_key(std::string_view key) {
@@ -101,7 +107,7 @@ class FilesystemStore final : public ObjectStore {
     return file->sync();
   }
 
-  Result<void> move_into_place(const std::string& temporary, std::string_view key) {
+  Result<void> move_into_place(const std::string& temporary, std::string_view key, Existing existing) {
     const std::size_t slash = key.rfind('/');
     const std::string_view directory = slash == std::string_view::npos ? std::string_view{} : key.substr(0, slash);
     {
@@ -109,6 +115,11 @@ class FilesystemStore final : public ObjectStore {
       const std::lock_guard lock(mutex_);
       SKALD_TRY_VOID(make_durable_directories(directory));
       SKALD_TRY_VOID(check_no_directory(key));
+      if (existing == Existing::kKeep) {
+        // This process owns the directory (its lock file says so): nobody else makes the file between these two lines.
+        SKALD_TRY(const bool exists, fs_.exists(path_of(key)));
+        if (exists) return Error(ErrorCode::kAlreadyExists, "the object exists already");
+      }
       SKALD_TRY_VOID(fs_.rename(temporary, path_of(key)));
     }
     return fs_.sync_directory(directory.empty() ? root_ : path_of(directory));
@@ -142,26 +153,51 @@ class FilesystemStore final : public ObjectStore {
     return entries.ok() && entries->empty();
   }
 
+  // The entries of a directory that belong into a listing, sorted as their keys are: a directory sorts as if its name ended
+  // with '/' ("a-b" comes before "a/b", which comes before "a0"), and gets that '/'.
+  Result<std::vector<io::DirEntry>> entries_of(const std::string& directory) {
+    auto listed = fs_.list(directory.empty() ? root_ : path_of(std::string_view(directory).substr(0, directory.size() - 1)));
+    if (!listed.ok()) {
+      if (listed.error().code() == ErrorCode::kNotFound) return std::vector<io::DirEntry>{};   // nothing there, or just removed
+      return std::move(listed).error();
+    }
+    std::vector<io::DirEntry> entries;
+    for (io::DirEntry& entry : *listed) {
+      if (entry.is_directory) entry.name += '/';
+      if (directory.empty() && entry.name == std::string(kTemporaryDirectory) + "/") continue;
+      entries.push_back(std::move(entry));
+    }
+    std::sort(entries.begin(), entries.end(), [](const io::DirEntry& a, const io::DirEntry& b) { return a.name < b.name; });
+    return entries;
+  }
+
+  Result<void> list_level(const std::string& directory, std::string_view prefix, std::string_view after, const CallContext& ctx, ListPage& page) {
+    SKALD_TRY_VOID(ctx.check());
+    SKALD_TRY(const std::vector<io::DirEntry> entries, entries_of(directory));
+    std::string last;
+    for (const io::DirEntry& entry : entries) {
+      std::string key = directory + entry.name;
+      if (!key.starts_with(prefix) || key <= after) continue;
+      if (page.objects.size() + page.folders.size() == kListPageObjects) {
+        page.next = last;
+        return {};
+      }
+      last = key;
+      if (entry.is_directory) page.folders.push_back(std::move(key));
+      else page.objects.push_back({std::move(key), entry.size});
+    }
+    return {};
+  }
+
   // `directory` is "" or ends with '/'.
   Result<void> walk(const std::string& directory, std::string_view prefix, std::string_view after, const CallContext& ctx,
                     ListPage& page) {
     SKALD_TRY_VOID(ctx.check());
-    auto listed = fs_.list(directory.empty() ? root_ : path_of(std::string_view(directory).substr(0, directory.size() - 1)));
-    if (!listed.ok()) {
-      if (listed.error().code() == ErrorCode::kNotFound) return {};   // nothing there, or just removed
-      return std::move(listed).error();
-    }
-    std::vector<io::DirEntry>& entries = *listed;
-    // Keys in a directory sort as if its name ended with '/': "a-b" comes before "a/b", which comes before "a0".
-    for (io::DirEntry& entry : entries) {
-      if (entry.is_directory) entry.name += '/';
-    }
-    std::sort(entries.begin(), entries.end(), [](const io::DirEntry& a, const io::DirEntry& b) { return a.name < b.name; });
+    SKALD_TRY(const std::vector<io::DirEntry> entries, entries_of(directory));
     for (const io::DirEntry& entry : entries) {
-      if (page.more) return {};
+      if (!page.next.empty()) return {};
       const std::string key = directory + entry.name;
       if (entry.is_directory) {
-        if (directory.empty() && entry.name == std::string(kTemporaryDirectory) + "/") continue;
         const bool in_prefix = key.starts_with(prefix) || prefix.starts_with(key);
         const bool all_before = key < after && !after.starts_with(key);
         if (in_prefix && !all_before) SKALD_TRY_VOID(walk(key, prefix, after, ctx, page));
@@ -169,7 +205,7 @@ class FilesystemStore final : public ObjectStore {
       }
       if (!key.starts_with(prefix) || key <= after) continue;
       if (page.objects.size() == kListPageObjects) {
-        page.more = true;
+        page.next = page.objects.back().key;
         return {};
       }
       page.objects.push_back({key, entry.size});

@@ -18,6 +18,16 @@ class MemoryStore final : public ObjectStore {
     return {};
   }
 
+  Result<void> create(std::string_view key, ByteView body, const CallContext& ctx) override {
+    SKALD_TRY_VOID(check_key(key));
+    SKALD_TRY_VOID(ctx.check());
+    auto object = std::make_shared<const Bytes>(body);
+    const std::unique_lock lock(mutex_);
+    if (!objects_.emplace(std::string(key), std::move(object)).second)
+      return Error(ErrorCode::kAlreadyExists, "object '" + std::string(key) + "' exists already");
+    return {};
+  }
+
   Result<Bytes> get(std::string_view key, ByteRange range, const CallContext& ctx) override {
     SKALD_TRY_VOID(check_key(key));
     SKALD_TRY_VOID(ctx.check());
@@ -36,17 +46,28 @@ class MemoryStore final : public ObjectStore {
     return object->substr(range.begin, end - range.begin);
   }
 
-  Result<ListPage> list(std::string_view prefix, std::string_view after, const CallContext& ctx) override {
+  // The token is the last key of the page, or its last folder with the character after '/'.
+  Result<ListPage> list(std::string_view prefix, std::string_view next, ListDepth depth, const CallContext& ctx) override {
     SKALD_TRY_VOID(ctx.check());
     ListPage page;
     const std::shared_lock lock(mutex_);
-    auto it = after >= prefix ? objects_.upper_bound(after) : objects_.lower_bound(prefix);
-    for (; it != objects_.end() && std::string_view(it->first).starts_with(prefix); ++it) {
-      if (page.objects.size() == kListPageObjects) {
-        page.more = true;
+    auto it = next >= prefix ? objects_.upper_bound(next) : objects_.lower_bound(prefix);
+    std::string last;
+    while (it != objects_.end() && std::string_view(it->first).starts_with(prefix)) {
+      if (page.objects.size() + page.folders.size() == kListPageObjects) {
+        page.next = last;
         break;
       }
-      page.objects.push_back({it->first, it->second->size()});
+      const std::size_t slash = depth == ListDepth::kOneLevel ? it->first.find('/', prefix.size()) : std::string::npos;
+      if (slash == std::string::npos) {
+        page.objects.push_back({it->first, it->second->size()});
+        last = it->first;
+        ++it;
+      } else {
+        page.folders.push_back(it->first.substr(0, slash + 1));
+        last = it->first.substr(0, slash) + static_cast<char>('/' + 1);
+        it = objects_.lower_bound(last);
+      }
     }
     return page;
   }

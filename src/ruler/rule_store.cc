@@ -13,14 +13,10 @@ std::string key_of(const CallContext& ctx, const std::string& name_space, const 
 }
 
 Result<std::vector<std::string>> keys_below(objstore::ObjectStore& objects, const std::string& prefix, const CallContext& ctx) {
+  SKALD_TRY(std::vector<objstore::ObjectInfo> found, objstore::list_objects(objects, prefix, ctx));
   std::vector<std::string> keys;
-  std::string after;
-  while (true) {
-    SKALD_TRY(const objstore::ListPage page, objects.list(prefix, after, ctx));
-    for (const auto& object : page.objects) keys.push_back(object.key);
-    if (!page.more || page.objects.empty()) return keys;
-    after = page.objects.back().key;
-  }
+  for (objstore::ObjectInfo& object : found) keys.push_back(std::move(object.key));
+  return keys;
 }
 
 }  // namespace

@@ -13,47 +13,20 @@ struct Listed {
   std::string key;
 };
 
-// The first path part of every key in the bucket. Skips from tenant to tenant: all keys of one share "<tenant>/", and
-// '0' is the character after '/'.
 Result<std::vector<std::string>> list_tenants(objstore::ObjectStore& objects, const CallContext& ctx) {
-  std::vector<std::string> tenants;
-  std::string after;
-  while (true) {
-    SKALD_TRY_VOID(ctx.check());
-    SKALD_TRY(const objstore::ListPage page, objects.list("", after, ctx));
-    std::string last = after;
-    for (const objstore::ObjectInfo& object : page.objects) {
-      if (object.key <= last) continue;   // of a tenant that is known by now
-      const std::size_t slash = object.key.find('/');
-      if (slash == std::string::npos) {
-        last = object.key;                // a file beside the tenants
-        continue;
-      }
-      tenants.push_back(object.key.substr(0, slash));
-      last = tenants.back() + '0';
-    }
-    if (!page.more || page.objects.empty()) break;
-    after = std::max(last, page.objects.back().key);
-  }
-  std::sort(tenants.begin(), tenants.end());
-  tenants.erase(std::unique(tenants.begin(), tenants.end()), tenants.end());
+  SKALD_TRY(std::vector<std::string> tenants, objstore::list_folders(objects, "", ctx));
+  for (std::string& tenant : tenants) tenant.pop_back();   // the '/'
   return tenants;
 }
 
 Result<std::vector<Listed>> list_indexes(objstore::ObjectStore& objects, const CallContext& ctx, const std::string& tenant) {
+  SKALD_TRY(std::vector<objstore::ObjectInfo> found, objstore::list_objects(objects, tenant + "/index/", ctx));
   std::vector<Listed> listed;
-  const std::string prefix = tenant + "/index/";
-  std::string after;
-  while (true) {
-    SKALD_TRY_VOID(ctx.check());
-    SKALD_TRY(const objstore::ListPage page, objects.list(prefix, after, ctx));
-    for (const objstore::ObjectInfo& object : page.objects) {
-      std::optional<index::DayIndexKey> name = index::parse_day_index_key(object.key);
-      if (name.has_value() && name->tenant == tenant) listed.push_back({.name = std::move(*name), .key = object.key});
-    }
-    if (!page.more || page.objects.empty()) return listed;
-    after = page.objects.back().key;
+  for (objstore::ObjectInfo& object : found) {
+    std::optional<index::DayIndexKey> name = index::parse_day_index_key(object.key);
+    if (name.has_value() && name->tenant == tenant) listed.push_back({.name = std::move(*name), .key = std::move(object.key)});
   }
+  return listed;
 }
 
 Result<std::shared_ptr<const index::DayIndexReader>> open_index(objstore::ObjectStore& objects, const CallContext& ctx, const Listed& listed) {
@@ -71,8 +44,8 @@ Result<std::shared_ptr<const index::DayIndexReader>> open_index(objstore::Object
 
 // Removed between listing and reading: a compactor replaced it, and the next listing knows by what.
 bool is_gone(objstore::ObjectStore& objects, const CallContext& ctx, const std::string& key) {
-  const auto page = objects.list(key, "", ctx);
-  return page.ok() && std::none_of(page->objects.begin(), page->objects.end(), [&](const auto& object) { return object.key == key; });
+  const auto found = objstore::list_objects(objects, key, ctx);
+  return found.ok() && std::none_of(found->begin(), found->end(), [&](const auto& object) { return object.key == key; });
 }
 
 std::shared_ptr<const index::DayIndexReader> find_open(const DayObjects& days, const index::DayIndexKey& name) {

@@ -36,9 +36,10 @@ class FlakyStore final : public objstore::ObjectStore {
     }
     return base_.put(key, body, ctx);
   }
+  Result<void> create(std::string_view key, ByteView body, const CallContext& ctx) override { return base_.create(key, body, ctx); }
   Result<Bytes> get(std::string_view key, objstore::ByteRange range, const CallContext& ctx) override { return base_.get(key, range, ctx); }
-  Result<objstore::ListPage> list(std::string_view prefix, std::string_view after, const CallContext& ctx) override {
-    return base_.list(prefix, after, ctx);
+  Result<objstore::ListPage> list(std::string_view prefix, std::string_view next, objstore::ListDepth depth, const CallContext& ctx) override {
+    return base_.list(prefix, next, depth, ctx);
   }
   Result<void> remove(std::string_view key, const CallContext& ctx) override { return base_.remove(key, ctx); }
   std::atomic<std::uint64_t> puts{0}, fail_at{0};

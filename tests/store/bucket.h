@@ -29,18 +29,19 @@ class RecordingStore final : public objstore::ObjectStore {
  public:
   explicit RecordingStore(objstore::ObjectStore& inner) : inner_(inner) {}
   Result<void> put(std::string_view key, ByteView body, const CallContext& ctx) override { return inner_.put(key, body, ctx); }
+  Result<void> create(std::string_view key, ByteView body, const CallContext& ctx) override { return inner_.create(key, body, ctx); }
   Result<Bytes> get(std::string_view key, objstore::ByteRange range, const CallContext& ctx) override {
     auto bytes = inner_.get(key, range, ctx);
     const std::lock_guard lock(mutex_);
     gets_.push_back({std::string(key), bytes.ok() ? bytes->size() : 0});
     return bytes;
   }
-  Result<objstore::ListPage> list(std::string_view prefix, std::string_view after, const CallContext& ctx) override {
+  Result<objstore::ListPage> list(std::string_view prefix, std::string_view next, objstore::ListDepth depth, const CallContext& ctx) override {
     {
       const std::lock_guard lock(mutex_);
       ++lists_;
     }
-    return inner_.list(prefix, after, ctx);
+    return inner_.list(prefix, next, depth, ctx);
   }
   Result<void> remove(std::string_view key, const CallContext& ctx) override { return inner_.remove(key, ctx); }
 
@@ -205,8 +206,8 @@ class StoreTest : public ::testing::Test {
   }
   std::vector<std::string> keys(const std::string& prefix) {
     std::vector<std::string> found;
-    const auto page = memory_->list(prefix, "", CallContext());
-    for (const auto& object : page->objects) found.push_back(object.key);
+    const auto listed = objstore::list_objects(*memory_, prefix, CallContext());
+    for (const auto& object : *listed) found.push_back(object.key);
     return found;
   }
 
@@ -215,8 +216,9 @@ class StoreTest : public ::testing::Test {
   struct Borrowed final : objstore::ObjectStore {
     explicit Borrowed(objstore::ObjectStore& inner_in) : inner(inner_in) {}
     Result<void> put(std::string_view key, ByteView body, const CallContext& ctx) override { return inner.put(key, body, ctx); }
+    Result<void> create(std::string_view key, ByteView body, const CallContext& ctx) override { return inner.create(key, body, ctx); }
     Result<Bytes> get(std::string_view key, objstore::ByteRange range, const CallContext& ctx) override { return inner.get(key, range, ctx); }
-    Result<objstore::ListPage> list(std::string_view prefix, std::string_view after, const CallContext& ctx) override { return inner.list(prefix, after, ctx); }
+    Result<objstore::ListPage> list(std::string_view prefix, std::string_view next, objstore::ListDepth depth, const CallContext& ctx) override { return inner.list(prefix, next, depth, ctx); }
     Result<void> remove(std::string_view key, const CallContext& ctx) override { return inner.remove(key, ctx); }
     objstore::ObjectStore& inner;
   };

@@ -34,7 +34,7 @@ Result<std::unique_ptr<ObjectStore>> open_filesystem_store(io::FileSystem& fs, s
 
 inline constexpr std::size_t kListPageObjects = 1000;   // of both stores above
 
-enum class Operation { kPut, kGet, kList, kRemove };
+enum class Operation { kPut, kGet, kList, kRemove };   // create() is a kPut, remove_all() a kRemove per key
 inline constexpr std::size_t kOperationCount = 4;
 
 // What goes wrong with one call.
