@@ -1,5 +1,7 @@
 #include "skald/objstore/object_store.h"
 
+#include <algorithm>
+
 namespace skald::objstore {
 namespace {
 
@@ -36,9 +38,11 @@ Result<std::vector<ObjectInfo>> list_objects(ObjectStore& store, std::string_vie
 Result<std::vector<std::string>> list_folders(ObjectStore& store, std::string_view prefix, const CallContext& ctx) {
   std::vector<std::string> folders;
   SKALD_TRY_VOID(for_each_page(store, prefix, ListDepth::kOneLevel, ctx, [&](ListPage& page) {
-    for (std::string& folder : page.folders)
-      if (folders.empty() || folders.back() != folder) folders.push_back(std::move(folder));
+    for (std::string& folder : page.folders) folders.push_back(std::move(folder));
   }));
+  // A folder may be on two pages, or in two of several stores.
+  std::sort(folders.begin(), folders.end());
+  folders.erase(std::unique(folders.begin(), folders.end()), folders.end());
   return folders;
 }
 

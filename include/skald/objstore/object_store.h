@@ -51,7 +51,7 @@ class ObjectStore {
   virtual Result<void> remove_all(std::span<const std::string> keys, const CallContext& ctx);
 };
 
-// Every object (kAll) or folder (kOneLevel) below `prefix`, page after page.
+// Every object (kAll) or folder (kOneLevel; sorted, each once) below `prefix`, page after page.
 Result<std::vector<ObjectInfo>> list_objects(ObjectStore& store, std::string_view prefix, const CallContext& ctx);
 Result<std::vector<std::string>> list_folders(ObjectStore& store, std::string_view prefix, const CallContext& ctx);
 
