@@ -18,7 +18,7 @@ const std::map<std::string, int>& layers() {
       {"base", 0},   {"obs", 0},                                                                              //
       {"io", 1},     {"codec", 1},       {"exec", 1},     {"http", 1},                                        //
       {"model", 2},  {"config", 2},                                                                           //
-      {"chunk", 3},  {"index", 3},       {"wal", 3},      {"objstore", 3}, {"logql", 3}, {"cache", 3},                      //
+      {"chunk", 3},  {"index", 3},       {"wal", 3},      {"objstore", 3}, {"logql", 3}, {"cache", 3}, {"ring", 3},                      //
       {"pattern", 4}, {"rpc", 4},    {"engine", 4},      {"store", 4},                                                        //
       {"distributor", 5}, {"ingester", 5}, {"querier", 5}, {"ruler", 5}, {"compactor", 5},                                                    //
       {"api", 6},    {"app", 7},

@@ -23,6 +23,12 @@ struct StoreHttpConfig {
   bool operator==(const StoreHttpConfig&) const = default;
 };
 
+inline StoreHttpConfig store_http_with_timeout(std::int64_t timeout) {
+  StoreHttpConfig http;
+  http.timeout = timeout;
+  return http;
+}
+
 // Tries of one operation: 1 + max_retries at most, full jitter between min and max.
 struct StoreRetryConfig {
   std::int64_t min_period = 100 * kNanosPerMilli;
@@ -57,7 +63,7 @@ struct AzureConfig {
   std::string account_name, account_key, connection_string, container_name = "loki", endpoint_suffix;
   bool use_managed_identity = false, use_federated_token = false, use_service_principal = false;
   std::string user_assigned_id, client_id, client_secret, tenant_id;
-  StoreHttpConfig http{.timeout = 30 * kNanosPerSecond};
+  StoreHttpConfig http = store_http_with_timeout(30 * kNanosPerSecond);
   StoreRetryConfig retry{10 * kNanosPerMilli, 500 * kNanosPerMilli, 5};
   bool operator==(const AzureConfig&) const = default;
 };
@@ -98,6 +104,7 @@ struct EncryptionConfig {
   bool enabled = false;
   std::string key_file;                                 // lines "id:64 hex digits"; the last is used for writing
   std::string key_env;                                  // name of an environment variable with the same text
+  bool allow_plaintext = true;                          // objects from before are handed out as they are
   bool operator==(const EncryptionConfig&) const = default;
 };
 

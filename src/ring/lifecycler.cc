@@ -1,0 +1,247 @@
+#include "skald/ring/lifecycler.h"
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <set>
+
+#include "skald/obs/log.h"
+
+namespace skald::ring {
+namespace {
+
+constexpr std::uint64_t kTokensFileBytesMax = 1 << 20;
+constexpr std::int64_t kStoreCallNs = 10 * kNanosPerSecond;
+
+CallContext store_call(const Clock& clock) {
+  CallContext ctx;
+  ctx.clock = &clock;
+  ctx.deadline_monotonic_ns = clock.monotonic_ns() + kStoreCallNs;
+  return ctx;
+}
+
+// Tokens of `instance` that somebody else holds as well.
+bool contested(const Desc& desc, const Instance& instance) {
+  std::set<std::uint32_t> others;
+  for (const auto& [id, other] : desc.instances)
+    if (id != instance.id) others.insert(other.tokens.begin(), other.tokens.end());
+  return std::any_of(instance.tokens.begin(), instance.tokens.end(), [&](std::uint32_t token) { return others.contains(token); });
+}
+
+}  // namespace
+
+Lifecycler::Lifecycler(KvStore& kv, RingOptions ring, LifecyclerOptions options, io::FileSystem& fs, const Clock& clock, Random& random)
+    : kv_(kv), ring_(std::move(ring)), options_(std::move(options)), fs_(fs), clock_(clock), random_(random), unregister_(options_.unregister_on_shutdown) {}
+
+Lifecycler::~Lifecycler() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+Result<std::vector<std::uint32_t>> Lifecycler::tokens_from_file() const {
+  std::vector<std::uint32_t> tokens;
+  if (options_.tokens_file.empty()) return tokens;
+  auto text = fs_.read_file(options_.tokens_file, kTokensFileBytesMax);
+  if (!text.ok()) {
+    if (text.error().code() == ErrorCode::kNotFound) return tokens;
+    return text.error();
+  }
+  const std::size_t open = text->find('['), close = text->find(']');
+  if (text->find("\"tokens\"") == std::string::npos || open == std::string::npos || close == std::string::npos || close < open)
+    return Error(ErrorCode::kCorruption, "tokens file " + options_.tokens_file + ": not of the form {\"tokens\":[1,2,3]}");
+  const char* at = text->data() + open + 1;
+  const char* end = text->data() + close;
+  while (at < end) {
+    while (at < end && (*at == ' ' || *at == ',' || *at == '\n' || *at == '\r' || *at == '\t')) ++at;
+    if (at == end) break;
+    std::uint32_t token = 0;
+    const auto [next, error] = std::from_chars(at, end, token);
+    if (error != std::errc()) return Error(ErrorCode::kCorruption, "tokens file " + options_.tokens_file + ": not a list of 32 bit numbers");
+    tokens.push_back(token);
+    at = next;
+  }
+  std::sort(tokens.begin(), tokens.end());
+  tokens.erase(std::unique(tokens.begin(), tokens.end()), tokens.end());
+  return tokens;
+}
+
+void Lifecycler::keep_tokens(const std::vector<std::uint32_t>& tokens) const {
+  if (options_.tokens_file.empty()) return;
+  std::string text = "{\"tokens\":[";
+  for (std::size_t i = 0; i < tokens.size(); ++i) text += (i == 0 ? "" : ",") + std::to_string(tokens[i]);
+  if (Result<void> kept = io::replace_file(fs_, options_.tokens_file, text + "]}"); !kept.ok())
+    log::warn("ring tokens not kept", {{"file", options_.tokens_file}, {"err", kept.error().message()}});
+}
+
+// Fills up to the wanted number, each different from all tokens of the ring.
+void Lifecycler::choose_tokens(const Desc& desc, std::vector<std::uint32_t>& tokens) {
+  std::set<std::uint32_t> taken;
+  for (const auto& [id, instance] : desc.instances)
+    if (id != options_.id) taken.insert(instance.tokens.begin(), instance.tokens.end());
+  std::erase_if(tokens, [&](std::uint32_t token) { return taken.contains(token); });
+  std::set<std::uint32_t> own(tokens.begin(), tokens.end());
+  while (own.size() < options_.tokens) {
+    const auto token = static_cast<std::uint32_t>(random_.next_u64());
+    if (!taken.contains(token)) own.insert(token);
+  }
+  tokens.assign(own.begin(), own.end());
+}
+
+// One step of the entry's life, and its heartbeat.
+Result<void> Lifecycler::write_entry() {
+  InstanceState wanted, state;
+  std::vector<std::uint32_t> tokens;
+  std::int64_t registered_s, begun_ns, joining_ns;
+  {
+    const std::lock_guard lock(mutex_);
+    wanted = wanted_, state = state_, tokens = tokens_, registered_s = registered_s_, begun_ns = begun_monotonic_ns_, joining_ns = joining_since_monotonic_ns_;
+  }
+  const std::int64_t now_s = clock_.now_ns() / kNanosPerSecond, monotonic_ns = clock_.monotonic_ns();
+  bool first = false;
+  const auto change = [&](Desc& desc) -> Result<bool> {
+    const auto found = desc.instances.find(options_.id);
+    first = registered_s == 0;
+    if (first && found != desc.instances.end() && found->second.state != InstanceState::kLeft) {
+      // A restart under the same identity: the old place in the ring, unless it had not got that far.
+      registered_s = found->second.registered_s;
+      if (found->second.state == InstanceState::kActive || found->second.state == InstanceState::kLeaving) {
+        tokens = found->second.tokens;
+        state = InstanceState::kJoining;
+      }
+    }
+    if (registered_s == 0) registered_s = now_s;
+    if (wanted == InstanceState::kLeaving) {
+      state = InstanceState::kLeaving;
+    } else {
+      if (state == InstanceState::kPending && monotonic_ns - begun_ns >= options_.join_after_ns) state = InstanceState::kJoining;
+      if (state != InstanceState::kPending) {
+        Instance mine;
+        mine.id = options_.id, mine.tokens = tokens;
+        if (tokens.size() < options_.tokens || (state == InstanceState::kJoining && contested(desc, mine))) {
+          choose_tokens(desc, tokens);
+          joining_ns = monotonic_ns;
+        }
+        if (joining_ns == 0) joining_ns = monotonic_ns;
+        if (state == InstanceState::kJoining && wanted == InstanceState::kActive && monotonic_ns - joining_ns >= options_.observe_period_ns) state = InstanceState::kActive;
+      }
+    }
+    Instance& entry = desc.instances[options_.id];
+    entry.id = options_.id;
+    entry.address = options_.address;
+    entry.zone = options_.zone;
+    entry.heartbeat_s = std::max(now_s, entry.heartbeat_s);   // a clock that stepped back must not make us look older
+    entry.state = state;
+    entry.tokens = tokens;
+    entry.registered_s = registered_s;
+    if (options_.auto_forget_after_ns > 0) {
+      const std::int64_t oldest_s = now_s - options_.auto_forget_after_ns / kNanosPerSecond;
+      std::vector<std::string> gone;
+      for (const auto& [id, other] : desc.instances)
+        if (id != options_.id && other.heartbeat_s < oldest_s) gone.push_back(id);
+      // Everybody but us silent at once is more likely our own trouble than theirs.
+      if (gone.size() + 1 < desc.instances.size())
+        for (const std::string& id : gone) {
+          log::warn("forgetting a ring member without heartbeat", {{"ring", ring_.key}, {"instance", id}});
+          desc.instances.erase(id);
+        }
+    }
+    return true;
+  };
+  SKALD_TRY_VOID(kv_.update(ring_.key, change, store_call(clock_)));
+  bool tokens_changed = false;
+  {
+    const std::lock_guard lock(mutex_);
+    tokens_changed = tokens_ != tokens;
+    state_ = state, tokens_ = tokens, registered_s_ = registered_s, joining_since_monotonic_ns_ = joining_ns, written_ = true;
+  }
+  if (tokens_changed) keep_tokens(tokens);
+  return {};
+}
+
+Result<void> Lifecycler::start() {
+  SKALD_TRY(std::vector<std::uint32_t> tokens, tokens_from_file());
+  {
+    const std::lock_guard lock(mutex_);
+    tokens_ = std::move(tokens);
+    if (!tokens_.empty()) state_ = InstanceState::kJoining;
+    begun_monotonic_ns_ = clock_.monotonic_ns();
+  }
+  thread_ = std::thread([this] { run(); });
+  return {};
+}
+
+void Lifecycler::run() {
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    lock.unlock();
+    const Result<void> written = write_entry();
+    lock.lock();
+    const std::string error = written.ok() ? "" : written.error().message();
+    if (error != last_error_) {
+      if (!error.empty()) log::warn("ring entry not written, trying again", {{"ring", ring_.key}, {"err", error}});
+      else log::info("ring entry written again", {{"ring", ring_.key}});
+      last_error_ = error;
+    }
+    const bool in_progress = state_ != wanted_ || !written.ok();
+    const std::int64_t pause_ns = in_progress ? std::min<std::int64_t>(options_.heartbeat_period_ns, 200 * kNanosPerMilli) : options_.heartbeat_period_ns;
+    const InstanceState before = wanted_;
+    wake_.wait_for(lock, std::chrono::nanoseconds(pause_ns), [&] { return stopping_ || wanted_ != before; });
+  }
+}
+
+void Lifecycler::activate() {
+  {
+    const std::lock_guard lock(mutex_);
+    wanted_ = InstanceState::kActive;
+  }
+  wake_.notify_all();
+}
+
+void Lifecycler::leave() {
+  {
+    const std::lock_guard lock(mutex_);
+    wanted_ = InstanceState::kLeaving;
+  }
+  wake_.notify_all();
+}
+
+void Lifecycler::set_unregister_on_shutdown(bool on) {
+  const std::lock_guard lock(mutex_);
+  unregister_ = on;
+}
+
+void Lifecycler::stop() {
+  bool unregister;
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    wanted_ = InstanceState::kLeaving;
+    unregister = unregister_ && written_;
+  }
+  wake_.notify_all();
+  if (thread_.joinable()) thread_.join();
+  Result<void> done;
+  if (unregister) done = kv_.update(ring_.key, [&](Desc& desc) -> Result<bool> { return desc.instances.erase(options_.id) != 0; }, store_call(clock_));
+  else if (written_) done = write_entry();
+  if (!done.ok()) log::warn("ring entry not taken out; others see it as unhealthy until it is forgotten", {{"ring", ring_.key}, {"err", done.error().message()}});
+  if (options_.final_sleep_ns > 0) std::this_thread::sleep_for(std::chrono::nanoseconds(options_.final_sleep_ns));
+}
+
+InstanceState Lifecycler::state() const {
+  const std::lock_guard lock(mutex_);
+  return state_;
+}
+
+std::string Lifecycler::not_ready() const {
+  const std::lock_guard lock(mutex_);
+  if (!written_) return last_error_.empty() ? "not in the ring yet" : "ring store: " + last_error_;
+  if (state_ != InstanceState::kActive) return "instance " + options_.id + " in state " + state_name(state_);
+  if (tokens_.empty() && options_.tokens > 0) return "this instance owns no tokens";
+  return "";
+}
+
+}  // namespace skald::ring

@@ -1,0 +1,187 @@
+#include "skald/ring/ring.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "skald/base/random.h"
+
+namespace skald::ring {
+namespace {
+
+constexpr std::int64_t kNow = 1'700'000'000;
+
+Desc ring_of(int members, int zones = 0, int tokens = 64) {
+  SeededRandom random(42);
+  Desc out;
+  for (int i = 0; i < members; ++i) {
+    Instance one;
+    one.id = "i" + std::to_string(i);
+    one.address = one.id + ":3100";
+    if (zones > 0) one.zone = "z" + std::to_string(i % zones);
+    one.heartbeat_s = kNow;
+    for (int t = 0; t < tokens; ++t) one.tokens.push_back(static_cast<std::uint32_t>(random.next_u64()));
+    std::sort(one.tokens.begin(), one.tokens.end());
+    out.instances.emplace(one.id, one);
+  }
+  return out;
+}
+
+std::vector<std::string> ids(const std::vector<const Instance*>& members) {
+  std::vector<std::string> out;
+  for (const Instance* one : members) out.push_back(one->id);
+  return out;
+}
+
+TEST(Tokens, AreFnvOfTenantAndLabels) {
+  EXPECT_EQ(stream_token("", ""), 2'166'136'261U);
+  EXPECT_EQ(stream_token("a", ""), 0x050c5d7eU);   // FNV-1 of "a"
+  EXPECT_EQ(fnv1a_token("a"), 0xe40c292cU);        // FNV-1a of "a"
+  EXPECT_EQ(stream_token("foo", "bar"), 0x31f0b262U);   // FNV-1 of "foobar"
+}
+
+TEST(Picture, FindsDistinctMembersClockwise) {
+  Desc desc;
+  for (const auto& [id, token] : std::map<std::string, std::uint32_t>{{"a", 100}, {"b", 200}, {"c", 300}, {"d", 400}}) {
+    Instance one;
+    one.id = id, one.tokens = {token}, one.heartbeat_s = kNow;
+    desc.instances.emplace(id, one);
+  }
+  const Picture picture(desc, {});
+  using Ids = std::vector<std::string>;
+  EXPECT_EQ(ids(picture.members_for(99, Operation::kWrite, kNow)->members), (Ids{"a", "b", "c"}));
+  EXPECT_EQ(ids(picture.members_for(100, Operation::kWrite, kNow)->members), (Ids{"b", "c", "d"}));   // greater than the key
+  EXPECT_EQ(ids(picture.members_for(400, Operation::kWrite, kNow)->members), (Ids{"a", "b", "c"}));
+  EXPECT_EQ(picture.members_for(0, Operation::kWrite, kNow)->min_success, 2U);
+  EXPECT_EQ(picture.members_for(0, Operation::kWrite, kNow)->max_failures(), 1U);
+}
+
+TEST(Picture, WritesGoAroundMembersThatAreNotThere) {
+  Desc desc = ring_of(4);
+  desc.instances["i1"].heartbeat_s = kNow - 61;
+  const Picture picture(desc, {});
+  for (std::uint32_t token = 0; token < 4'000'000'000; token += 77'777'777) {
+    const auto extended = picture.members_for(token, Operation::kWrite, kNow);
+    ASSERT_TRUE(extended.ok());
+    EXPECT_EQ(extended->members.size(), 3U);
+    for (const Instance* one : extended->members) EXPECT_NE(one->id, "i1");
+    const auto plain = picture.members_for(token, Operation::kWriteNoExtend, kNow);
+    ASSERT_TRUE(plain.ok());
+    EXPECT_GE(plain->members.size(), 2U);
+  }
+}
+
+TEST(Picture, SaysWhoIsMissing) {
+  Desc desc = ring_of(3);
+  desc.instances["i1"].heartbeat_s = desc.instances["i2"].heartbeat_s = kNow - 3600;
+  const Picture picture(desc, {});
+  EXPECT_EQ(picture.members_for(1, Operation::kWrite, kNow).error().message(),
+            "at least 2 live replicas required, could only find 1 - unhealthy instances: i1,i2");
+  EXPECT_EQ(Picture(Desc{}, {}).members_for(1, Operation::kWrite, kNow).error().message(), "empty ring");
+  RingOptions never{.heartbeat_timeout_ns = 0};
+  EXPECT_TRUE(Picture(desc, never).members_for(1, Operation::kWrite, kNow).ok());
+}
+
+TEST(Picture, ZonesEachHoldOneCopy) {
+  const Picture picture(ring_of(6, 3), {.zone_awareness = true});
+  for (std::uint32_t token = 0; token < 4'000'000'000; token += 77'777'777) {
+    std::set<std::string> zones;
+    const auto set = picture.members_for(token, Operation::kWrite, kNow);
+    for (const Instance* one : set->members) zones.insert(one->zone);
+    EXPECT_EQ(zones.size(), 3U);
+  }
+}
+
+TEST(Picture, ReadsTolerateHalfTheReplicas) {
+  Desc desc = ring_of(5);
+  EXPECT_EQ(Picture(desc, {}).members_for_all(Operation::kRead, kNow)->max_failures, 1U);
+  desc.instances["i0"].state = InstanceState::kLeaving;
+  EXPECT_EQ(Picture(desc, {}).members_for_all(Operation::kRead, kNow)->members.size(), 5U);
+  desc.instances["i0"].heartbeat_s = kNow - 100;
+  const auto one_gone = Picture(desc, {}).members_for_all(Operation::kRead, kNow);
+  EXPECT_EQ(one_gone->members.size(), 4U);
+  EXPECT_EQ(one_gone->max_failures, 0U);
+  desc.instances["i1"].heartbeat_s = kNow - 100;
+  EXPECT_EQ(Picture(desc, {}).members_for_all(Operation::kRead, kNow).error().message(), "too many unhealthy instances in the ring");
+}
+
+TEST(Picture, ReadsLeaveOutAFailingZone) {
+  Desc desc = ring_of(6, 3);
+  desc.instances["i0"].heartbeat_s = kNow - 100;   // zone z0: i0 and i3
+  const auto set = Picture(desc, {.zone_awareness = true}).members_for_all(Operation::kRead, kNow);
+  ASSERT_TRUE(set.ok());
+  EXPECT_EQ(ids(set->members), (std::vector<std::string>{"i1", "i2", "i4", "i5"}));
+  EXPECT_EQ(set->max_failing_zones, 0U);
+  desc.instances["i1"].heartbeat_s = kNow - 100;
+  EXPECT_FALSE(Picture(desc, {.zone_awareness = true}).members_for_all(Operation::kRead, kNow).ok());
+}
+
+// Any quorum of writes meets any read set with the tolerated number missing.
+TEST(Picture, ReadsMeetWrites) {
+  SeededRandom random(3);
+  for (int round = 0; round < 300; ++round) {
+    const int members = 3 + static_cast<int>(random.next_u64() % 4);
+    Desc desc = ring_of(members);
+    std::map<std::string, bool> down;
+    if (random.next_u64() % 2 == 0) desc.instances["i" + std::to_string(random.next_u64() % static_cast<std::uint64_t>(members))].heartbeat_s = kNow - 100;
+    const Picture at_write(desc, {});
+    const auto token = static_cast<std::uint32_t>(random.next_u64());
+    const auto write = at_write.members_for(token, Operation::kWrite, kNow);
+    ASSERT_TRUE(write.ok());
+    // The slowest acknowledgement that counts: just min_success of the members have it.
+    std::set<std::string> have;
+    for (std::size_t i = 0; i < write->min_success; ++i) have.insert(write->members[(round + i) % write->members.size()]->id);
+    const auto read = at_write.members_for_all(Operation::kRead, kNow);
+    ASSERT_TRUE(read.ok());
+    std::size_t answering = 0;
+    for (const Instance* one : read->members) answering += have.contains(one->id) ? 1 : 0;
+    EXPECT_GT(answering, read->max_failures);
+  }
+}
+
+TEST(Picture, OwnershipSumsToOne) {
+  double sum = 0;
+  for (const auto& [id, share] : Picture(ring_of(3), {}).ownership()) {
+    EXPECT_GT(share, 0.15);
+    sum += share;
+  }
+  EXPECT_NEAR(sum, 1, 1e-9);
+  EXPECT_EQ(Picture(ring_of(1, 0, 1), {}).ownership().front().second, 1.0);
+}
+
+TEST(Picture, ShuffleShardsAreStable) {
+  const Picture before(ring_of(10), {}), after(ring_of(11), {});
+  int moved = 0;
+  for (int tenant = 0; tenant < 100; ++tenant) {
+    const std::string name = "tenant-" + std::to_string(tenant);
+    const auto a = ids(before.shuffle_shard(name, 3)), b = ids(after.shuffle_shard(name, 3));
+    EXPECT_EQ(a.size(), 3U);
+    EXPECT_EQ(a, ids(before.shuffle_shard(name, 3)));
+    std::set<std::string> both(a.begin(), a.end());
+    both.insert(b.begin(), b.end());
+    EXPECT_LE(both.size(), 4U);   // at most one place moved
+    moved += both.size() == 4 ? 1 : 0;
+  }
+  EXPECT_GT(moved, 5);
+  EXPECT_EQ(before.shuffle_shard("x", 0).size(), 10U);
+  EXPECT_EQ(Picture(ring_of(6, 3), {.zone_awareness = true}).shuffle_shard("x", 3).size(), 3U);
+}
+
+TEST(Ring, FollowsTheStore) {
+  obs::Registry registry;
+  const auto kv = make_memory_kv();
+  Ring ring(*kv, {}, registry);
+  ASSERT_TRUE(ring.wait_until_known({}).ok());
+  EXPECT_TRUE(ring.picture()->desc().instances.empty());
+  ASSERT_TRUE(kv->update("collectors/ring", [](Desc& desc) -> Result<bool> {
+                  desc = ring_of(3);
+                  desc.instances["i2"].state = InstanceState::kLeft;
+                  return true;
+                }, {}).ok());
+  while (ring.picture()->desc().instances.size() != 2) std::this_thread::yield();
+  ASSERT_TRUE(ring.forget("i0", {}).ok());
+  while (ring.picture()->desc().instances.size() != 1) std::this_thread::yield();
+}
+
+}  // namespace
+}  // namespace skald::ring
