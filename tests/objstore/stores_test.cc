@@ -1,3 +1,4 @@
+#include "skald/objstore/encryption.h"
 #include "skald/objstore/stores.h"
 
 #include <gtest/gtest.h>
@@ -26,7 +27,9 @@ struct Fixture {
 class Stores : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
-    if (GetParam() == "memory") {
+    if (GetParam() == "encrypted") {
+      fixture_.store = with_encryption(make_memory_store(), KeyRing::parse("k:" + std::string(64, '7'), "test").value());
+    } else if (GetParam() == "memory") {
       fixture_.store = make_memory_store();
     } else if (GetParam() == "memory_fs") {
       fixture_.fs = io::make_memory_file_system();
@@ -184,7 +187,7 @@ TEST_P(Stores, StopWhenCancelled) {
   EXPECT_EQ(store().get("k", {}, ctx_).error().code(), ErrorCode::kNotFound);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Stores, testing::Values("memory", "memory_fs", "posix"),
+INSTANTIATE_TEST_SUITE_P(All, Stores, testing::Values("memory", "memory_fs", "posix", "encrypted"),
                          [](const auto& param_info) { return param_info.param; });
 
 TEST(FilesystemStore, OpeningDeletesTemporaryFiles) {
