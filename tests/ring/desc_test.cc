@@ -133,10 +133,10 @@ TEST(Merge, OrderAndRepetitionDoNotMatter) {
   SeededRandom random(7);
   for (int round = 0; round < 500; ++round) {
     const Desc a = random_desc(random), b = random_desc(random), c = random_desc(random);
-    Desc abc = a, cba = c, repeated = a;
-    merge(abc, b), merge(abc, c);
-    merge(cba, b), merge(cba, a);
-    merge(repeated, b), merge(repeated, c), merge(repeated, a), merge(repeated, b);
+    Desc abc, cba, repeated;
+    merge(abc, a), merge(abc, b), merge(abc, c);
+    merge(cba, c), merge(cba, b), merge(cba, a);
+    merge(repeated, a), merge(repeated, b), merge(repeated, c), merge(repeated, a), merge(repeated, b);
     // Two different entries with one heartbeat cannot happen for one instance; where they do, only heartbeat and LEFT count.
     std::map<std::string, std::int64_t> first, second, third;
     for (const auto& [id, what] : essence(abc)) first[id] = what.first;
