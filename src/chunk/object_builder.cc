@@ -64,6 +64,8 @@ struct ObjectBuilder::State {
   std::vector<PlacedChunk> chunks;
   std::map<std::uint64_t, model::LabelsPtr> streams;
   std::uint64_t labels_bytes = 0;   // raw, for size_bytes()
+  std::uint32_t level = 0;
+  std::vector<Ulid> inputs;
   std::optional<Error> failed;
 };
 
@@ -99,6 +101,10 @@ std::uint64_t ObjectBuilder::size_bytes() const {
 }
 
 const Ulid& ObjectBuilder::id() const { return state_->id; }
+
+void ObjectBuilder::set_level(std::uint32_t level) { state_->level = level; }
+
+void ObjectBuilder::add_input(const Ulid& replaced) { state_->inputs.push_back(replaced); }
 
 Result<ObjectBuilder::Object> ObjectBuilder::finish() {
   State& s = *state_;
@@ -142,8 +148,11 @@ Result<ObjectBuilder::Object> ObjectBuilder::finish() {
     max_ts_ns = std::max(max_ts_ns, m.max_ts_ns);
   }
   SKALD_TRY_VOID(add_section(kSectionChunks, kSectionMustUnderstand, directory));
-  // What this object replaces: nothing, as long as only ingesters write. Compaction fills it in.
-  SKALD_TRY_VOID(add_section(kSectionInputs, 0, Bytes()));
+  std::sort(s.inputs.begin(), s.inputs.end());
+  s.inputs.erase(std::unique(s.inputs.begin(), s.inputs.end()), s.inputs.end());
+  Bytes inputs;
+  for (const Ulid& input : s.inputs) append_ulid(inputs, input);
+  SKALD_TRY_VOID(add_section(kSectionInputs, 0, inputs));
 
   const std::uint64_t table_offset = out.size();
   out += table;
@@ -174,7 +183,7 @@ Result<ObjectBuilder::Object> ObjectBuilder::finish() {
   append_le(header, codec::xxh3_64(s.tenant));
   append_le(header, min_ts_ns);
   append_le(header, max_ts_ns);
-  append_le(header, std::uint32_t{0});   // level
+  append_le(header, s.level);
   append_le(header, static_cast<std::uint32_t>(s.chunks.size()));
   append_le(header, std::uint32_t{0});
   append_le(header, codec::crc32c(header));

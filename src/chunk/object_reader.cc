@@ -172,7 +172,7 @@ Result<ObjectTail> open_object_tail(ByteView bytes, std::uint64_t object_length)
     const std::string name = "section " + std::to_string(s.id);
     if (s.offset < t.tail_offset || s.offset > t.section_table_offset || s.stored > t.section_table_offset - s.offset) return broken(name + ": out of place");
     tail.sections.push_back(s);
-    if (s.id != kSectionLabels && s.id != kSectionChunks) {
+    if (s.id != kSectionLabels && s.id != kSectionChunks && s.id != kSectionInputs) {
       if ((s.flags & kSectionMustUnderstand) == 0) continue;
       return Error(ErrorCode::kUnimplemented, "object: " + name + " must be understood and is not known to this release");
     }
@@ -181,6 +181,11 @@ Result<ObjectTail> open_object_tail(ByteView bytes, std::uint64_t object_length)
     if (codec::crc32c(stored) != crc) return broken(name + ": checksum mismatch");
     const auto compression = (s.flags & kSectionZstd) != 0 ? codec::Compression::kZstd : codec::Compression::kNone;
     SKALD_TRY(const Bytes raw, codec::decompress_exact(compression, stored, s.raw));
+    if (s.id == kSectionInputs) {
+      if (raw.size() % sizeof(Ulid::bytes) != 0) return broken("inputs section: size");
+      for (ByteReader ids(raw); ids.remaining() > 0;) tail.inputs.push_back(read_ulid(ids));
+      continue;
+    }
     if (s.id == kSectionLabels) SKALD_TRY_VOID(read_labels(raw, tail));
     else SKALD_TRY_VOID(read_chunk_directory(raw, tail));
     (s.id == kSectionLabels ? has_labels : has_chunks) = true;

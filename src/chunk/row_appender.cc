@@ -12,10 +12,10 @@ constexpr std::uint64_t kCellsMax = 4ULL << 20;   // rows x names of structured 
 }  // namespace
 
 std::uint32_t RowAppender::fit(const Columns& source, std::uint32_t begin, std::uint32_t end) const {
-  if (columns_.rows >= kBlockRowsMax || columns_.text_bytes >= kBlockRawBytesTarget) return begin;
+  if (columns_.rows >= rows_max_ || columns_.text_bytes >= raw_bytes_target_) return begin;
   if ((columns_.metadata.size() + source.metadata.size()) * (columns_.rows + std::uint64_t{1}) > kCellsMax && columns_.rows > 0) return begin;
-  end = std::min<std::uint32_t>(end, begin + (kBlockRowsMax - columns_.rows));
-  const std::uint64_t room = kBlockRawBytesTarget - columns_.text_bytes;
+  end = std::min<std::uint32_t>(end, begin + (rows_max_ - columns_.rows));
+  const std::uint64_t room = raw_bytes_target_ - columns_.text_bytes;
   const auto first = source.line_offsets.begin() + begin;
   const auto last = source.line_offsets.begin() + end;
   const auto cut = std::upper_bound(first, last + 1, source.line_offsets[begin] + room);

@@ -29,9 +29,15 @@ struct Pair {
   bool same(const Pair& other) const { return name == other.name && value == other.value; }
 };
 
+// A chunk without its sketch, and that in its stored form: decoded it takes several times the room.
+struct Entry {
+  ChunkRef chunk;
+  std::string sketch;
+};
+
 struct Series {
   model::LabelsPtr labels;
-  std::vector<ChunkRef> chunks;
+  std::vector<Entry> chunks;
   std::vector<Pair> pairs;   // by rank; from finish() on
 };
 
@@ -58,6 +64,7 @@ struct DayIndexBuilder::State {
   std::vector<Series> series;
   std::map<Ulid, ObjectRef> objects;
   std::size_t chunks = 0;
+  Upkeep upkeep;
 
   // Set by finish(), in this order.
   std::vector<std::string_view> symbols;
@@ -70,7 +77,7 @@ struct DayIndexBuilder::State {
   void number_symbols();
   void rank_names();
   void order_series();
-  void write_section(SectionId id, std::string bytes, std::uint64_t items);
+  void write_section(SectionId id, std::string bytes, std::uint64_t items, std::uint16_t flags = kMustUnderstand);
   void write_labels_and_postings();
   void write_series_and_chunks();
   Result<void> write_sketches();
@@ -85,6 +92,7 @@ DayIndexBuilder::DayIndexBuilder(std::string_view tenant, std::int64_t day, cons
 DayIndexBuilder::~DayIndexBuilder() = default;
 
 void DayIndexBuilder::add_input(const Ulid& replaced) { state_->header.inputs.push_back(replaced); }
+void DayIndexBuilder::set_upkeep(Upkeep upkeep) { state_->upkeep = std::move(upkeep); }
 std::size_t DayIndexBuilder::chunk_count() const { return state_->chunks; }
 
 Result<void> DayIndexBuilder::add(const model::LabelsPtr& labels, const ChunkRef& chunk) {
@@ -101,10 +109,14 @@ Result<void> DayIndexBuilder::add(const model::LabelsPtr& labels, const ChunkRef
   if (!is_new_object && object->second != chunk.object) return invalid(chunk, "the object is described in two ways");
   const auto [at, is_new] = s.positions.try_emplace(labels, s.series.size());
   if (is_new) s.series.push_back({.labels = labels, .chunks = {}, .pairs = {}});
-  std::vector<ChunkRef>& chunks = s.series[at->second].chunks;
-  for (const ChunkRef& known : chunks)
-    if (known.offset == chunk.offset && known.object.id == chunk.object.id) return {};
-  chunks.push_back(chunk);
+  std::vector<Entry>& chunks = s.series[at->second].chunks;
+  for (const Entry& known : chunks)
+    if (known.chunk.offset == chunk.offset && known.chunk.object.id == chunk.object.id) return {};
+  Entry& entry = chunks.emplace_back();
+  append_sketch(entry.sketch, chunk.sketch);
+  entry.chunk = {.object = chunk.object, .offset = chunk.offset, .length = chunk.length, .hot_length = chunk.hot_length, .min_ts_ns = chunk.min_ts_ns,
+                 .max_ts_ns = chunk.max_ts_ns, .rows = chunk.rows, .raw_bytes = chunk.raw_bytes, .content_id = chunk.content_id, .group = chunk.group,
+                 .first_row = chunk.first_row, .sketch = {}};
   ++s.chunks;
   return {};
 }
@@ -150,8 +162,8 @@ void DayIndexBuilder::State::order_series() {
       one.pairs.push_back({.rank = names[name].rank, .name = name, .value = symbol_numbers.at(label.value)});
     }
     std::sort(one.pairs.begin(), one.pairs.end(), [](const Pair& a, const Pair& b) { return a.rank < b.rank; });
-    std::sort(one.chunks.begin(), one.chunks.end(), [](const ChunkRef& a, const ChunkRef& b) {
-      return std::tie(a.min_ts_ns, a.object.id, a.offset) < std::tie(b.min_ts_ns, b.object.id, b.offset);
+    std::sort(one.chunks.begin(), one.chunks.end(), [](const Entry& a, const Entry& b) {
+      return std::tie(a.chunk.min_ts_ns, a.chunk.object.id, a.chunk.offset) < std::tie(b.chunk.min_ts_ns, b.chunk.object.id, b.chunk.offset);
     });
   }
   std::sort(series.begin(), series.end(), [](const Series& a, const Series& b) {
@@ -160,9 +172,9 @@ void DayIndexBuilder::State::order_series() {
   });
 }
 
-void DayIndexBuilder::State::write_section(SectionId id, std::string bytes, std::uint64_t items) {
+void DayIndexBuilder::State::write_section(SectionId id, std::string bytes, std::uint64_t items, std::uint16_t flags) {
   out.resize((out.size() + kAlignment - 1) / kAlignment * kAlignment, '\0');
-  sections.push_back({.id = id, .flags = kMustUnderstand, .crc = codec::crc32c(bytes), .offset = out.size(), .length = bytes.size(), .items = items});
+  sections.push_back({.id = id, .flags = flags, .crc = codec::crc32c(bytes), .offset = out.size(), .length = bytes.size(), .items = items});
   out += bytes;
 }
 
@@ -238,7 +250,7 @@ void DayIndexBuilder::State::write_series_and_chunks() {
       codec::append_varint(data, one.pairs[i].value);
     }
     placed.clear();
-    for (const ChunkRef& ref : one.chunks) placed.push_back({.object = ordinals.at(ref.object.id), .chunk = &ref});
+    for (const Entry& entry : one.chunks) placed.push_back({.object = ordinals.at(entry.chunk.object.id), .chunk = &entry.chunk});
     const std::size_t begin = lists.size();
     append_chunk_list(lists, header.day, placed);
     codec::append_varint(data, one.chunks.size());
@@ -269,8 +281,8 @@ Result<void> DayIndexBuilder::State::write_sketches() {
     return {};
   };
   for (const Series& one : series) {
-    for (const ChunkRef& ref : one.chunks) {
-      append_sketch(raw, ref.sketch);
+    for (const Entry& entry : one.chunks) {
+      raw += entry.sketch;
       if (++in_group == kSketchesPerGroup) SKALD_TRY_VOID(finish_group());
     }
   }
@@ -298,6 +310,7 @@ void DayIndexBuilder::State::write_objects_and_inputs() {
   std::string inputs;
   for (const Ulid& id : header.inputs) inputs.append(reinterpret_cast<const char*>(id.bytes.data()), id.bytes.size());
   write_section(kInputs, std::move(inputs), header.inputs.size());
+  if (!upkeep.empty()) write_section(kUpkeep, encode_upkeep(std::move(upkeep)), 0, 0);
 }
 
 Result<BuiltDayIndex> DayIndexBuilder::finish() {
@@ -318,7 +331,8 @@ Result<BuiltDayIndex> DayIndexBuilder::finish() {
   header.inputs.erase(std::unique(header.inputs.begin(), header.inputs.end()), header.inputs.end());
   bool first = true;
   for (const Series& one : s.series) {
-    for (const ChunkRef& ref : one.chunks) {
+    for (const Entry& entry : one.chunks) {
+      const ChunkRef& ref = entry.chunk;
       header.min_ts_ns = first ? ref.min_ts_ns : std::min(header.min_ts_ns, ref.min_ts_ns);
       header.max_ts_ns = first ? ref.max_ts_ns : std::max(header.max_ts_ns, ref.max_ts_ns);
       first = false;

@@ -38,6 +38,7 @@ const char* section_name(std::uint16_t id) {
     case kSketches: return "sketches";
     case kObjects: return "objects";
     case kInputs: return "inputs";
+    case kUpkeep: return "upkeep";
     default: return "unknown section";
   }
 }
@@ -139,7 +140,7 @@ Result<Envelope> read_envelope(ByteView object) {
     envelope.sections[section.id] = section;
   }
   if (!all_zero(object.substr(end, table_offset - end))) return corrupt_index("padding is not zero", end);
-  for (std::uint16_t id = 1; id <= kKnownSections; ++id) {
+  for (std::uint16_t id = 1; id <= kRequiredSections; ++id) {
     if (envelope.sections[id].id != id) return corrupt_index(std::string("section '") + section_name(id) + "' is missing", table_offset);
   }
   if (envelope.sections[kInputs].length != 16ULL * inputs) return corrupt_index("number of inputs", 52);

@@ -24,8 +24,10 @@ inline constexpr std::uint16_t kMustUnderstand = 1;
 
 enum SectionId : std::uint16_t {
   kSymbols = 1, kLabelNames = 2, kLabelValues = 3, kPostings = 4, kSeries = 5, kChunkLists = 6, kSketches = 7, kObjects = 8, kInputs = 9,
+  kUpkeep = 10,   // only in what compaction writes
 };
-inline constexpr std::uint16_t kKnownSections = 9;
+inline constexpr std::uint16_t kRequiredSections = 9;
+inline constexpr std::uint16_t kKnownSections = 10;
 const char* section_name(std::uint16_t id);
 
 inline constexpr std::uint32_t kSymbolsPerBlock = 16;
@@ -61,7 +63,7 @@ std::string encode_trailer(const DayIndexHeader& header, std::uint64_t table_off
 // `header.inputs` stays empty: they are a section.
 struct Envelope {
   DayIndexHeader header;
-  std::array<Section, kKnownSections + 1> sections;   // by id; all present, [0] unused
+  std::array<Section, kKnownSections + 1> sections;   // by id; the required ones are present, [0] unused; id 0: absent
   ByteView view(ByteView object, SectionId id) const { return object.substr(sections[id].offset, sections[id].length); }
 };
 Result<Envelope> read_envelope(ByteView object);

@@ -56,6 +56,7 @@ struct DayIndexReader::Parts {
   std::uint32_t sketch_groups = 0;
   ByteView sketch_sparse, sketch_data;
   ByteView objects;               // entries of 40 bytes
+  Upkeep upkeep;
   LabelsCache made_labels;
 
   const DayIndexHeader& header() const { return envelope.header; }

@@ -83,6 +83,7 @@ Result<void> open_sections(DayIndexReader::Parts& parts) {
     if (!ids.empty() && id <= ids.back()) return corrupt_index("inputs: not sorted");
     ids.push_back(id);
   }
+  if (envelope.sections[kUpkeep].id != 0) { SKALD_TRY(parts.upkeep, decode_upkeep(envelope.view(object, kUpkeep))); }
   return {};
 }
 
@@ -100,6 +101,7 @@ Result<std::shared_ptr<const DayIndexReader>> DayIndexReader::open(SharedBytes b
 }
 
 const DayIndexHeader& DayIndexReader::header() const { return parts_->header(); }
+const Upkeep& DayIndexReader::upkeep() const { return parts_->upkeep; }
 std::uint64_t DayIndexReader::size_bytes() const { return parts_->bytes->size(); }
 
 Result<SeriesBitmap> DayIndexReader::match(std::span<const model::Matcher> matchers) const {

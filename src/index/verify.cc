@@ -177,6 +177,7 @@ Result<DayIndexInfo> describe_day_index(SharedBytes bytes) {
   DayIndexInfo info{.header = reader->header(), .size_bytes = reader->size_bytes(), .sections = {}, .labels = {}};
   for (std::uint16_t id = 1; id <= kKnownSections; ++id) {
     const Section& section = reader->parts().envelope.sections[id];
+    if (section.id == 0) continue;
     info.sections.push_back({.name = section_name(id), .offset = section.offset, .bytes = section.length, .items = section.items});
   }
   std::sort(info.sections.begin(), info.sections.end(), [](const auto& a, const auto& b) { return a.offset < b.offset; });

@@ -84,6 +84,10 @@ std::uint64_t memory_bytes(const EncodedBlock& block);
 std::uint64_t content_id(const EncodedBlock& block);
 Result<BuiltChunk> assemble_chunk(const model::InternedLabels& labels, std::span<const EncodedBlockPtr> blocks, const ChunkOptions& options);
 
+// A stored chunk as it is, to be placed into another object. Checks the checksum over all of it, so that damage is not
+// carried on; the sketch of a single stream's chunk is made anew. kCorruption otherwise.
+Result<BuiltChunk> copy_chunk(Bytes bytes);
+
 // Many small streams in one chunk; each element holds one stream's rows sorted by time. All inside one time shard.
 struct StreamRows {
   model::LabelsPtr labels;
@@ -102,6 +106,9 @@ class ObjectBuilder {
   ~ObjectBuilder();
   // `streams`: labels of the chunk's stream, or of all members of a group.
   void add(BuiltChunk chunk, std::span<const model::LabelsPtr> streams);
+  // For compaction: how often the rows were rewritten (0: an ingester wrote them), and which objects this one replaces.
+  void set_level(std::uint32_t level);
+  void add_input(const Ulid& replaced);
   std::uint64_t size_bytes() const;
   const Ulid& id() const;
   struct Object {

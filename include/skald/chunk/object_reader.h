@@ -63,6 +63,7 @@ struct ObjectTail {
   ObjectTrailer trailer;
   std::vector<ObjectSection> sections;
   std::vector<ObjectChunk> chunks;                                // by offset
+  std::vector<Ulid> inputs;                                       // objects that this one replaces, sorted
   std::unordered_map<std::uint64_t, model::LabelsPtr> labels;     // by stream hash: single streams and group members
 };
 // `tail` is the end of the object, from the trailer's tail_offset or earlier on. Call it with the last 256 KiB; when that

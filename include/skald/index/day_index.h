@@ -13,6 +13,7 @@
 #include "skald/base/random.h"
 #include "skald/base/result.h"
 #include "skald/index/series_index.h"
+#include "skald/index/upkeep.h"
 
 namespace skald::index {
 
@@ -39,6 +40,7 @@ class DayIndexBuilder {
   ~DayIndexBuilder();
 
   void add_input(const Ulid& replaced);
+  void set_upkeep(Upkeep upkeep);   // compaction's own notes; ingesters have none
   // The same chunk (object, offset) of the same stream added twice is written once.
   // kInvalidArgument: the chunk does not touch the day, max_ts < min_ts, its offset is not a multiple of 64, it has no
   // rows, or one object id came with two different lengths, shards or tail offsets.
@@ -65,6 +67,7 @@ class DayIndexReader final : public SeriesIndex {
   ~DayIndexReader() override;
 
   const DayIndexHeader& header() const;
+  const Upkeep& upkeep() const;   // empty in what ingesters wrote
   std::uint64_t size_bytes() const;
 
   Result<SeriesBitmap> match(std::span<const model::Matcher> matchers) const override;
