@@ -31,14 +31,14 @@ struct ClientOptions {
   std::size_t idle_connections_max = 100;
   ClientTls tls;
   std::string user_agent = "skald";
-  std::string proxy;                              // empty: from the environment (https_proxy, no_proxy …)
+  std::string proxy;                              // empty: from the environment (https_proxy, no_proxy …); "none": never
 };
 
 struct ClientRequest {
   std::string method = "GET";
-  std::string url;                                // absolute; used as given (no normalising of "..", no re-encoding)
-  std::vector<Header> headers;                    // Content-Length is added
-  ByteView body;                                  // must stay valid until the call is over
+  std::string url{};                              // absolute; used as given (no normalising of "..", no re-encoding)
+  std::vector<Header> headers{};                  // Content-Length is added
+  ByteView body{};                                // must stay valid until the call is over
   std::uint64_t response_bytes_max = 1ULL << 30;  // a longer body is kTooLarge; checked before memory is reserved
 };
 
@@ -56,7 +56,8 @@ class Client {
   virtual ~Client() = default;
 
   // Any HTTP status is a success here. kUnavailable: not resolved, not connected, reset, or the answer ended early;
-  // kDeadlineExceeded: a timeout; kCancelled: ctx.cancel; kInvalidArgument: the URL. Nothing is retried here.
+  // kDeadlineExceeded: a timeout; kCancelled: ctx.cancel; kInvalidArgument: the URL. Nothing is retried here
+  // (but GET and HEAD go out again when a kept-alive connection proves to have been closed). kTooLarge: see the request.
   // The message names method, host and what happened, never the query string or a header (they may hold secrets).
   virtual Result<ClientResponse> call(const ClientRequest& request, const CallContext& ctx) = 0;
 
