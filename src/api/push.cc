@@ -10,6 +10,7 @@ using distributor::PushFormat;
 using distributor::PushJob;
 
 constexpr std::size_t kBackfillShardBytesMax = 256;
+constexpr const char* kRetryAfterSeconds = "5";   // of a full disk, a start, a lost store: none of them passes in one second
 
 bool is_token_char(char c) {
   return static_cast<unsigned char>(c) > 0x20 && static_cast<unsigned char>(c) < 0x7F &&
@@ -134,12 +135,17 @@ http::Response push_response(const Result<void>& outcome, PushPath path, int blo
   const Error& error = outcome.error();
   int status = http_status(error.code());
   if (error.code() == ErrorCode::kPermissionDenied && blocked_status != 0) status = blocked_status;
-  if (path != PushPath::kOtlp) return http::Response::text(status, error.message() + "\n");
+  if (path != PushPath::kOtlp) {
+    http::Response response = http::Response::text(status, error.message() + "\n");
+    if (status == 503) response.headers.push_back({"Retry-After", kRetryAfterSeconds});
+    return response;
+  }
   http::Response response;
   response.status = status == 500 ? 503 : status;  // exporters retry 503 only
   response.content_type = "application/octet-stream";
   response.body = rpc_status(error.message());
   response.compressible = false;
+  if (response.status == 503) response.headers.push_back({"Retry-After", kRetryAfterSeconds});
   return response;
 }
 
@@ -164,6 +170,9 @@ void add_push_routes(http::Server& server, distributor::Distributor& distributor
       auto tenant = resolve_tenant(*request, options.tenants);
       // Refused before any route looks at it, so this one is plain text on every path.
       if (!tenant.ok()) return respond(error_response_with_newline(tenant.error()));
+      if (options.admit) {
+        if (Result<void> admitted = options.admit(); !admitted.ok()) return respond(push_response(admitted, path, 0));
+      }
       auto job = make_push_job(*request, path);
       if (!job.ok()) return respond(push_response(std::move(job).error(), path, 0));
       CallContext ctx;

@@ -89,6 +89,10 @@ store::StoreOptions store_options(const config::Config& config) {
   return out;
 }
 
+objstore::SpaceReserve space_reserve(const config::Config& config) {
+  return {.percent = at_least_zero(config.storage.filesystem_reserve_percent), .bytes = at_least_zero(config.storage.filesystem_reserve_bytes)};
+}
+
 ingester::IngesterOptions ingester_options(const config::Config& config, const std::string& id, const config::LimitsProvider& limits) {
   const config::IngesterConfig& ingester = config.ingester;
   ingester::IngesterOptions out;
@@ -103,6 +107,7 @@ ingester::IngesterOptions ingester_options(const config::Config& config, const s
   out.chunk_idle_ns = ingester.chunk_idle_period;
   out.max_chunk_age_ns = ingester.max_chunk_age;
   out.flush_check_ns = ingester.flush_check_period;
+  out.disk_reserve = space_reserve(config);
   out.limits = [&limits](const std::string& tenant) {
     const config::LimitsPtr limit = limits.for_tenant(tenant);
     ingester::TenantLimits tenant_limits;

@@ -16,6 +16,7 @@ distributor::DistributorOptions distributor_options(const config::Config& config
 api::ReadOptions read_options(const config::Config& config);
 querier::QuerierOptions querier_options(const config::Config& config);
 store::StoreOptions store_options(const config::Config& config);
+objstore::SpaceReserve space_reserve(const config::Config& config);
 // `limits` outlives the ingester.
 ingester::IngesterOptions ingester_options(const config::Config& config, const std::string& id, const config::LimitsProvider& limits);
 std::string instance_id(const config::Config& config);       // lifecycler.id or the host name

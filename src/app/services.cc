@@ -69,6 +69,9 @@ Result<void> Services::open_bucket_and_log() {
     SKALD_TRY(DirectoryLock wal_lock, DirectoryLock::take(config_.ingester.wal_dir));
     wal_lock_.emplace(std::move(wal_lock));
   }
+  space_ = std::make_unique<objstore::SpaceGuard>(files_, std::vector{directory, config_.ingester.wal_enabled ? config_.ingester.wal_dir : ""},
+                                                  space_reserve(config_), registry_);
+  space_->start();
   SKALD_TRY(std::unique_ptr<objstore::ObjectStore> plain, objstore::open_filesystem_store(files_, directory));
   bucket_ = objstore::with_metrics(std::move(plain), "filesystem", registry_);
   return {};
@@ -174,6 +177,7 @@ void Services::build_server() {
   api::add_admin_routes(*server_, std::move(actions));
   api::PushRouteOptions push;
   push.tenants = tenants;
+  push.admit = [this] { return space_->check(); };
   push.body_bytes_max = static_cast<std::uint64_t>(std::max<std::int64_t>(0, config_.distributor.max_recv_msg_size));
   api::add_push_routes(*server_, *distributor_, push, &request_pool_);
   read_routes_ = api::add_read_routes(*server_, api::ReadDeps{*querier_, limits_, query_pool_, registry_, clock_, read_options(config_)});

@@ -25,6 +25,7 @@
 #include "skald/ingester/ingester.h"
 #include "skald/io/file_system.h"
 #include "skald/objstore/object_store.h"
+#include "skald/objstore/space.h"
 #include "skald/querier/querier.h"
 #include "skald/ruler/rule_store.h"
 #include "skald/store/store.h"
@@ -71,6 +72,7 @@ class Services {
   exec::Pool request_pool_, query_pool_, flush_pool_;
   config::RuntimeLimits limits_;
   std::optional<DirectoryLock> bucket_lock_, wal_lock_;
+  std::unique_ptr<objstore::SpaceGuard> space_;   // of the volumes that pushes fill
   std::unique_ptr<objstore::ObjectStore> bucket_;
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<ingester::Ingester> ingester_;

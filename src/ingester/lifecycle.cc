@@ -11,7 +11,6 @@
 namespace skald::ingester {
 namespace {
 
-constexpr std::uint64_t kDiskReserveBytesMin = 256ULL << 20;
 constexpr std::int64_t kDiskCheckNs = 5 * kNanosPerSecond;
 constexpr std::int64_t kBackoffMinNs = kNanosPerSecond, kBackoffMaxNs = kNanosPerMinute;
 
@@ -266,8 +265,7 @@ void Ingester::State::check_disk() {
   if (!wal) return;
   const auto space = fs.disk_space(options.wal_directory);
   if (!space.ok() || space->total_bytes == 0) return;
-  // 5 %, at least 256 MiB, but never more than a quarter of a small disk.
-  const std::uint64_t reserve = std::max(space->total_bytes / 20, std::min(kDiskReserveBytesMin, space->total_bytes / 4));
+  const std::uint64_t reserve = objstore::reserve_of(options.disk_reserve, space->total_bytes);
   const bool low = space->free_bytes < reserve;
   if (low != disk_low.exchange(low, std::memory_order_relaxed)) {
     if (low)

@@ -84,6 +84,16 @@ TEST(PushResponse, StatusesAndBodies) {
   EXPECT_EQ(push_response(Error(ErrorCode::kInternal, "x"), PushPath::kOtlp, 0).status, 503);
   EXPECT_EQ(push_response(Error(ErrorCode::kInternal, "x"), PushPath::kLoki, 0).status, 500);
   EXPECT_EQ(push_response(Error(ErrorCode::kPermissionDenied, "blocked"), PushPath::kLoki, 260).status, 260);
+  const auto full = push_response(Error(ErrorCode::kUnavailable, "the disk is full"), PushPath::kLoki, 0);
+  EXPECT_EQ(full.status, 503);
+  const auto retry_after = [](const http::Response& response) {
+    for (const http::Header& header : response.headers)
+      if (header.name == "Retry-After") return header.value;
+    return std::string();
+  };
+  EXPECT_EQ(retry_after(full), "5");
+  EXPECT_EQ(retry_after(push_response(Error(ErrorCode::kUnavailable, "x"), PushPath::kOtlp, 0)), "5");
+  EXPECT_EQ(retry_after(text), "");
   const auto longer = push_response(Error(ErrorCode::kInvalidArgument, std::string(300, 'e')), PushPath::kOtlp, 0);
   EXPECT_EQ(longer.body.substr(0, 3), std::string("\x12\xAC\x02"));
 }

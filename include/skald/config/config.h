@@ -51,6 +51,9 @@ struct CommonConfig {
 struct StorageConfig {
   std::string filesystem_directory;               // filesystem.directory
   std::string object_store_dir;                   // object_store.filesystem.dir
+  std::int64_t filesystem_reserve_percent = 5;    // filesystem.reserve_percent (ours, with the next two): objstore/space.h
+  std::int64_t filesystem_reserve_bytes = 256LL << 20;
+  std::int64_t filesystem_max_size_bytes = 0;     // 0: no limit; else the oldest shards are dropped above it
 };
 
 struct IngesterConfig {

@@ -11,6 +11,7 @@
 #include "skald/exec/pool.h"
 #include "skald/io/file_system.h"
 #include "skald/objstore/object_store.h"
+#include "skald/objstore/space.h"
 #include "skald/obs/metrics.h"
 #include "skald/rpc/ingester_client.h"
 #include "skald/store/store.h"
@@ -42,6 +43,7 @@ struct IngesterOptions {
   std::int64_t flush_check_ns = 30 * kNanosPerSecond;
   std::int64_t index_ship_ns = 10 * kNanosPerMinute;
   std::uint64_t object_target_bytes = 64ULL << 20;
+  objstore::SpaceReserve disk_reserve;                  // of the log's volume: below it pushes are refused
   std::uint64_t memory_soft_bytes = 0;                  // heads and blocks; 0: 60 % of the machine's or cgroup's memory
   std::function<TenantLimits(const std::string& tenant)> limits;
 };
