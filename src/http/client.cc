@@ -36,14 +36,23 @@ class Core {
     return {};
   }
 
-  Result<std::shared_ptr<Transfer>> submit(const ClientRequest& request, const CallContext& ctx) {
-    SKALD_TRY(std::shared_ptr<Transfer> transfer, Transfer::prepare(spare_handle(), options_, request, ctx));
+  Result<std::shared_ptr<Transfer>> prepare(const ClientRequest& request, const CallContext& ctx) {
+    return Transfer::prepare(spare_handle(), options_, request, ctx);
+  }
+
+  Result<void> submit(const std::shared_ptr<Transfer>& transfer) {
     {
       const std::lock_guard lock(mutex_);
       if (stopping_) return transfer->error(ErrorCode::kCancelled, "the client is shutting down");
       submitted_.push_back(transfer);
     }
     ::curl_multi_wakeup(multi_);
+    return {};
+  }
+
+  Result<std::shared_ptr<Transfer>> submit(const ClientRequest& request, const CallContext& ctx) {
+    SKALD_TRY(std::shared_ptr<Transfer> transfer, prepare(request, ctx));
+    SKALD_TRY_VOID(submit(transfer));
     return transfer;
   }
 
@@ -137,14 +146,17 @@ void Core::end(std::size_t at, Result<ClientResponse> outcome) {
   ::curl_multi_remove_handle(multi_, transfer->easy());
   CurlEasy easy = transfer->release_easy();
   ::curl_easy_reset(easy.get());   // no pointer into the transfer may stay behind
-  const std::lock_guard lock(mutex_);
-  if (spare_.size() < kSpareHandlesMax) spare_.push_back(std::move(easy));
-  transfer->outcome = std::move(outcome);
-  transfer->done = true;
-  if (transfer->waiter != nullptr) {
-    transfer->waiter->signalled = true;
-    transfer->waiter->wake.notify_one();   // under the lock: the waiter lives on the stack of who it wakes
+  {
+    const std::lock_guard lock(mutex_);
+    if (spare_.size() < kSpareHandlesMax) spare_.push_back(std::move(easy));
+    transfer->done = true;
+    if (!transfer->then) transfer->outcome = std::move(outcome);
+    if (transfer->waiter != nullptr) {
+      transfer->waiter->signalled = true;
+      transfer->waiter->wake.notify_one();   // under the lock: the waiter lives on the stack of who it wakes
+    }
   }
+  if (transfer->then) transfer->then(std::move(outcome));
 }
 
 void Core::scan(std::int64_t now_ns, bool aborts) {
@@ -194,6 +206,7 @@ void Core::run() {
     for (std::shared_ptr<Transfer>& transfer : incoming) add(std::move(transfer));
     incoming.clear();
     if (stopping) {
+      // A callback may submit another request; those are refused from here on.
       while (!active_.empty()) end(active_.size() - 1, active_.back()->error(ErrorCode::kCancelled, "the client is shutting down"));
       return;
     }
@@ -271,6 +284,15 @@ class CurlClient final : public Client {
     Result<std::shared_ptr<Transfer>> transfer = core_->submit(request, ctx);
     if (!transfer.ok()) return std::make_unique<RunningTransfer>(std::move(transfer).error());
     return std::make_unique<RunningTransfer>(core_, std::move(transfer).value());
+  }
+
+  void call_then(ClientRequest request, SharedBytes body, const CallContext& ctx, std::function<void(Result<ClientResponse>)> done) override {
+    request.body = *body;
+    Result<std::shared_ptr<Transfer>> transfer = core_->prepare(request, ctx);
+    if (!transfer.ok()) return done(std::move(transfer).error());
+    (*transfer)->owned_body = std::move(body);
+    (*transfer)->then = done;
+    if (Result<void> submitted = core_->submit(*transfer); !submitted.ok()) done(std::move(submitted).error());
   }
 
   void wait_any(std::span<Running* const> running, std::int64_t until_monotonic_ns) override {

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <condition_variable>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -47,6 +48,10 @@ class Transfer {
   // The end of the transfer, as curl sees it.
   Result<ClientResponse> finish(CURLcode code);
   Error error(ErrorCode code, const std::string& what) const { return Error(code, subject_ + ": " + what); }
+
+  // Set before the transfer is submitted; called by the background thread instead of keeping the outcome.
+  std::function<void(Result<ClientResponse>)> then;
+  SharedBytes owned_body;
 
   // Guarded by the client's mutex.
   std::optional<Result<ClientResponse>> outcome;

@@ -289,9 +289,13 @@ Result<PushHead> decode_push_head(ByteView payload) {
 Result<void> decode_push_entries(FrameType type, const PushHead& head, model::PushBatch& batch) {
   std::uint64_t total = 0;
   for (const auto& stream : head.streams) total += stream.entries;
+  return decode_push_body(type == FrameType::kPushReceived, head.rest, total, batch);
+}
+
+Result<void> decode_push_body(bool received, ByteView body, std::uint64_t total, model::PushBatch& batch) {
   if (total > std::numeric_limits<std::uint32_t>::max()) return damaged("entry count");
-  ByteReader in(head.rest);
-  return type == FrameType::kPushReceived ? decode_received(in, total, batch) : decode_canonical(in, total, batch);
+  ByteReader in(body);
+  return received ? decode_received(in, total, batch) : decode_canonical(in, total, batch);
 }
 
 Bytes encode_flush_records(const std::vector<FlushRecord>& records) {

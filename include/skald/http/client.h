@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -70,6 +71,10 @@ class Client {
     virtual Result<ClientResponse> take() = 0;    // waits until done; once
   };
   virtual std::unique_ptr<Running> start(const ClientRequest& request, const CallContext& ctx) = 0;
+  // The same with a callback: `done` is called exactly once, on the background thread (so it must be quick and never wait
+  // for another call of this client) or, when the request is refused, before this returns. `body` replaces request.body.
+  virtual void call_then(ClientRequest request, SharedBytes body, const CallContext& ctx, std::function<void(Result<ClientResponse>)> done) = 0;
+
   // Waits until one of them is done or `until_monotonic_ns` has come.
   virtual void wait_any(std::span<Running* const> running, std::int64_t until_monotonic_ns) = 0;
 };

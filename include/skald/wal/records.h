@@ -44,6 +44,10 @@ PushRecord make_received_record(const model::PushBatch& batch, std::int64_t arri
 // of locks. `streams` of the result is left for the caller, whose counts must add up to accepted.size().
 Result<PushRecord> make_canonical_record(const model::PushBatch& batch, const std::vector<std::uint32_t>& accepted, std::int64_t arrival_ns);
 
+// The entries of `body` (prefix and body of a record, one after the other) in order; `total` is how many its streams say they
+// have. `batch.streams` stays empty. kCorruption, or kInvalidArgument for a received body that is none.
+Result<void> decode_push_body(bool received, ByteView body, std::uint64_t total, model::PushBatch& batch);
+
 // Entries of a stream with first_ordinal ≤ ordinal ≤ last_ordinal and a timestamp in the time shard are in `entry.chunk`.
 struct FlushRecord {
   std::string tenant;
