@@ -247,9 +247,16 @@ class FaultProxy:
 
     def close(self):
         if self.thread.is_alive():
-            asyncio.run_coroutine_threadsafe(self.unlisten(), self.loop).result(10)
+            asyncio.run_coroutine_threadsafe(self.finish(), self.loop).result(10)
             self.loop.call_soon_threadsafe(self.loop.stop)
             self.thread.join(10)
+
+    async def finish(self):
+        await self.unlisten()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
     def refuse(self, seconds):
         """Connections are refused and open ones reset for some time; returns at once."""

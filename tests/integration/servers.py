@@ -18,7 +18,6 @@ import subprocess
 import tempfile
 import time
 import unittest
-import urllib.parse
 
 from fault_proxy import FaultProxy
 from harness import free_port
@@ -243,8 +242,8 @@ class S3Store(Store):
     def client(self, address=None):
         return S3Client(address or self.address, self.bucket, self.access_key, self.secret_key)
 
-    def vendor(self, action, *words):
-        return node_client("s3.mjs", action, "http://" + self.address, self.bucket, self.access_key, self.secret_key, *words)
+    def vendor(self, action, *words, address=None):
+        return node_client("s3.mjs", action, "http://" + (address or self.address), self.bucket, self.access_key, self.secret_key, *words)
 
 
 class Swift(S3Store):
@@ -318,8 +317,8 @@ class Azurite(Store):
     def client(self, address=None):
         return AzureClient(address or self.address, self.account, self.key, self.bucket)
 
-    def vendor(self, action, *words):
-        return node_client("azure.mjs", action, self.connection_string(self.address), self.bucket, *words)
+    def vendor(self, action, *words, address=None):
+        return node_client("azure.mjs", action, self.connection_string(address or self.address), self.bucket, *words)
 
 
 class FakeGcs(Store):
@@ -366,11 +365,12 @@ class FakeGcs(Store):
     def client(self, address=None):
         return GcsClient(address or self.address, self.bucket, self.gate.test_token)
 
-    def vendor(self, action, *words):
+    def vendor(self, action, *words, address=None):
+        """What the vendor's own npm client does: "put" key text, or "inspect" [prefix]: every object listed and read."""
         path = os.path.join(self.directory, "account.json")
         with open(path, "w") as f:
             json.dump(self.gate.service_account, f)
-        return node_client("gcs.mjs", action, "http://" + self.address, self.bucket, path, *words)
+        return node_client("gcs.mjs", action, "http://" + (address or self.address), self.bucket, path, *words)
 
 
 class Memcached(Process):
@@ -464,7 +464,3 @@ STORES = {"swift": Swift, "minio": Minio, "azurite": Azurite, "fake-gcs": FakeGc
 def chosen_stores(default):
     """Stores to test with: SKALD_STORES=swift,minio or the default."""
     return [name for name in os.environ.get("SKALD_STORES", default).split(",") if name]
-
-
-def url_host(url):
-    return urllib.parse.urlsplit(url).netloc
