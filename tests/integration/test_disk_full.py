@@ -4,6 +4,7 @@ Needs to mount a tmpfs, so root; skipped elsewhere. SKALD_DISK_CYCLES sets how o
 """
 import os
 import random
+import shutil
 import subprocess
 import tempfile
 import time
@@ -64,6 +65,7 @@ class Volume:
 
     def close(self):
         subprocess.run(["umount", "-l", self.path], check=True)
+        shutil.rmtree(self.directory, ignore_errors=True)
 
 
 class Ledger:
