@@ -1,10 +1,12 @@
 #include "derive.h"
 
 #include <algorithm>
-#include <set>
 
+#include "caches.h"
 #include "limits_keys.h"
 #include "schema.h"
+#include "store_blocks.h"
+#include "stores.h"
 
 namespace skald::config {
 namespace {
@@ -20,11 +22,11 @@ void derive_directories(Config& config) {
   const std::string base = prefix.size() > 1 && prefix.back() == '/' ? prefix.substr(0, prefix.size() - 1) : prefix;
   if (!config.is_given("ingester.wal.dir")) config.ingester.wal_dir = base + "/wal";
   if (!config.is_given("ingester.shutdown_marker_path")) config.ingester.shutdown_marker_path = base;
-  show(config, "compactor.working_directory", base + "/compactor");
+  if (!config.is_given("compactor.working_directory")) config.compactor.working_directory = base + "/compactor";
+  if (!config.is_given("storage_config.tsdb_shipper.cache_location")) config.storage.tsdb_shipper.cache_location = base + "/tsdb-shipper-cache";
   show(config, "ruler.rule_path", base + "/rules-temp");
   show(config, "ruler.wal.dir", base + "/ruler-wal");
   show(config, "storage_config.tsdb_shipper.active_index_directory", base + "/tsdb-shipper-active");
-  show(config, "storage_config.tsdb_shipper.cache_location", base + "/tsdb-shipper-cache");
   show(config, "storage_config.bloom_shipper.working_directory", base + "/blooms");
 }
 
@@ -50,30 +52,16 @@ void derive_addresses(Config& config) {
     show(config, std::string(ring) + ".kvstore.store", store);
 }
 
-Result<void> derive_storage(Config& config) {
-  // By the keys that name a bucket: a block that only repeats defaults chooses nothing.
-  static constexpr struct { const char* kind; const char* path; } kNaming[] = {
-      {"s3", "common.storage.s3.s3"}, {"s3", "common.storage.s3.bucketnames"}, {"s3", "common.storage.s3.endpoint"},
-      {"gcs", "common.storage.gcs.bucket_name"}, {"azure", "common.storage.azure.account_name"}, {"azure", "common.storage.azure.connection_string"}};
-  std::set<std::string> kinds;
-  if (!config.common.chunks_directory.empty() || !config.common.rules_directory.empty()) kinds.insert("filesystem");
-  for (const auto& naming : kNaming)
-    if (const auto at = config.other.find(naming.path); at != config.other.end() && !at->second.empty()) kinds.insert(naming.kind);
-  if (kinds.size() > 1)
-    return Error(ErrorCode::kInvalidArgument, "CONFIG ERROR: too many storage configs provided in the common config, please only define one storage backend");
-  const auto contradict = [](const std::string& one, const std::string& one_value, const std::string& other, const std::string& other_value) -> Result<void> {
+// Both styles name one directory.
+Result<void> check_directories(const Config& config) {
+  const auto contradict = [&](const std::string& one, const std::string& one_value, const std::string& other, const std::string& other_value) -> Result<void> {
     if (one_value.empty() || other_value.empty() || one_value == other_value) return {};
-    return Error(ErrorCode::kInvalidArgument, "CONFIG ERROR: invalid storage config: " + one + " is " + one_value + " but " + other + " is " + other_value + "; give one of them, or the same directory");
+    return Error(ErrorCode::kInvalidArgument, "CONFIG ERROR: invalid storage config: " + where(config, one) + " is " + one_value + " but " + where(config, other) + " is " + other_value + "; give one of them, or the same directory");
   };
   SKALD_TRY_VOID(contradict("storage_config.filesystem.directory", config.storage.filesystem_directory,
                             "storage_config.object_store.filesystem.dir", config.storage.object_store_dir));
-  SKALD_TRY_VOID(contradict("common.storage.filesystem.chunks_directory", config.common.chunks_directory,
-                            "common.storage.object_store.filesystem.dir", config.common.object_store_dir));
-  if (kinds.contains("filesystem")) {
-    show(config, "ruler.storage.type", "local");
-    show(config, "ruler.storage.local.directory", config.common.rules_directory);
-  }
-  return {};
+  return contradict("common.storage.filesystem.chunks_directory", config.common.chunks_directory,
+                    "common.storage.object_store.filesystem.dir", config.common.object_store_dir);
 }
 
 }  // namespace
@@ -99,7 +87,8 @@ void derive_layout(Config& config) {
   if (!config.schema.empty() || config.is_given("schema_config")) return;
   SchemaPeriod period;
   period.from = "2020-10-24";
-  period.object_store = "filesystem";
+  const std::string cloud = common_cloud_store(config);
+  period.object_store = cloud.empty() ? "filesystem" : cloud;
   period.schema = "v13";
   period.index_prefix = "index_";
   config.schema = {period};
@@ -111,7 +100,9 @@ Result<void> derive(Config& config) {
   derive_layout(config);
   derive_directories(config);
   derive_addresses(config);
-  return derive_storage(config);
+  SKALD_TRY_VOID(check_directories(config));
+  derive_caches(config);
+  return derive_stores(config);
 }
 
 Config default_config() {
@@ -121,8 +112,38 @@ Config default_config() {
   return config;
 }
 
+namespace {
+
+std::vector<std::string> validate_compactor(const CompactorConfig& compactor) {
+  std::vector<std::string> out;
+  const auto check = [&](bool good, const std::string& what) {
+    if (!good) out.push_back("invalid compactor config: " + what);
+  };
+  check(!compactor.retention_enabled || !compactor.delete_request_store.empty(), "compactor.delete-request-store should be configured when retention is enabled");
+  check(compactor.compaction_interval > 0, "compaction_interval must be positive");
+  check(compactor.apply_retention_interval >= 0 && (compactor.compaction_interval <= 0 || compactor.apply_retention_interval % compactor.compaction_interval == 0),
+        "interval for applying retention should either be set to a 0 or a multiple of compaction interval");
+  check(compactor.max_compaction_parallelism >= 1, "max compaction parallelism must be >= 1");
+  check(compactor.retention_delete_worker_count >= 1, "retention_delete_worker_count must be at least 1");
+  check(compactor.upload_parallelism >= 1, "upload_parallelism must be at least 1");
+  check(compactor.delete_batch_size >= 1, "delete_batch_size must be at least 1");
+  check(compactor.retention_delete_delay >= 0 && compactor.retention_table_timeout >= 0 && compactor.delete_request_cancel_period >= 0 && compactor.delete_max_interval >= 0,
+        "retention_delete_delay, retention_table_timeout, delete_request_cancel_period and delete_max_interval must not be negative");
+  check(compactor.tables_to_compact >= 0 && compactor.skip_latest_n_tables >= 0, "tables_to_compact and skip_latest_n_tables must not be negative");
+  const StoreRetryConfig& backoff = compactor.retention_backoff;
+  check(backoff.min_period >= 0 && backoff.max_period >= backoff.min_period && backoff.max_retries >= 0,
+        "retention_backoff_config must not be negative, and its max_period not below its min_period");
+  const std::string& prefix = compactor.delete_request_store_key_prefix;
+  check(!prefix.starts_with("/") && (prefix.empty() || prefix.ends_with("/")), "validate delete store path prefix: \"" + prefix + "\" must end with / and not begin with it");
+  return out;
+}
+
+}  // namespace
+
 std::vector<std::string> validate(const Config& config) {
   std::vector<std::string> out = validate_schema(config);
+  for (const auto& problems : {validate_stores(config), validate_caches(config), validate_compactor(config.compactor)})
+    out.insert(out.end(), problems.begin(), problems.end());
   const auto check = [&](bool good, const std::string& what) {
     if (!good) out.push_back(what);
   };
@@ -149,10 +170,11 @@ std::vector<std::string> validate(const Config& config) {
   check(ingester.chunk_target_size >= 0 && ingester.chunk_target_size <= (1LL << 30), "invalid ingester config: chunk_target_size must be between 0 and 1 GiB");
   check(ingester.max_chunk_age > 0 && ingester.chunk_idle_period > 0 && ingester.flush_check_period > 0,
         "invalid ingester config: max_chunk_age, chunk_idle_period and flush_check_period must be positive");
-  check(config.chunk_cache.embedded_max_size_mb >= 0 && config.chunk_cache.embedded_max_size_mb < (1 << 24), "invalid chunk_store_config config: embedded_cache.max_size_mb is out of range");
+  check(config.skip_query_writeback_cache_older_than >= 0 && config.l2_chunk_cache_handoff >= 0, "invalid chunk_store_config config: ages must not be negative");
+  const auto& shipper = config.storage.tsdb_shipper;
+  check(shipper.cache_ttl >= 0 && shipper.resync_interval > 0 && shipper.query_ready_num_days >= 0,
+        "invalid storage config: tsdb_shipper.resync_interval must be positive, cache_ttl and query_ready_num_days not negative");
   check(config.runtime_config.period > 0, "invalid runtime_config config: period must be positive");
-  check(!config.compactor.retention_enabled || !config.compactor.delete_request_store.empty(),
-        "invalid compactor config: compactor.delete-request-store should be configured when retention is enabled");
   if (Result<void> limits = validate_limits(config.limits); !limits.ok()) out.push_back(limits.error().message());
   return out;
 }

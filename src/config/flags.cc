@@ -120,7 +120,7 @@ std::string flags_help() {
   for (const KeyInfo& key : table.keys()) {
     if (key.kind == Kind::kAny || key.alias) continue;
     out += "  -" + key.flags.front() + "\n    \t" + key.path + (*key.fallback ? std::string(" (default ") + key.fallback + ")" : "") +
-           (key.member ? "" : ", without effect in this release") + "\n";
+           (key.effective() ? "" : ", without effect in this release") + "\n";
   }
   Limits defaults;
   for (const LimitKey& limit : limit_keys()) {

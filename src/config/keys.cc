@@ -26,7 +26,56 @@ std::size_t edit_distance(const std::string& a, const std::string& b) {
   return row[b.size()];
 }
 
+struct Reason {
+  std::string_view prefix, text;
+};
+
+// First match wins. Only what a reader would otherwise worry about.
+constexpr Reason kReasons[] = {
+    {"table_manager", "retention is compactor.retention_enabled and limits_config.retention_period"},
+    {"storage_config.boltdb", "the index is tsdb's; there is no boltdb to configure"},
+    {"storage_config.bigtable", "the index is kept in the object store"},
+    {"storage_config.cassandra", "the index is kept in the object store"},
+    {"storage_config.grpc_store", "the index is kept in the object store"},
+    {"storage_config.index_", "the index is kept in the object store; its pages are cached with the chunks"},
+    {"storage_config.bloom_shipper", "trigram filters are part of every index object; there are no blooms to ship"},
+    {"bloom_", "trigram filters are part of every index object; there are no blooms to build"},
+    {"storage_config.tsdb_shipper.index_gateway_client", "every process reads the index itself; no index gateway is needed"},
+    {"storage_config.tsdb_shipper.active_index_directory", "the index of unflushed data is kept in memory and the write-ahead log"},
+    {"storage_config.congestion_control", "requests are always retried with back-off and jitter within a budget"},
+    {"storage_config.alibabacloud", "use its S3 endpoint with storage_config.aws"},
+    {"storage_config.bos", "use its S3 endpoint with storage_config.aws"},
+    {"storage_config.cos", "use its S3 endpoint with storage_config.aws"},
+    {"storage_config.swift", "use its S3 endpoint with storage_config.aws"},
+    {"index_gateway", "every process reads the index itself; no index gateway is needed"},
+    {"common.compactor_", "one process does all; it asks its own compactor"},
+    {"common.ring", "one process needs no ring"},
+    {"common.storage.congestion_control", "requests are always retried with back-off and jitter within a budget"},
+    {"compactor.compactor_ring", "compactors agree through the object store; no ring is needed"},
+    {"compactor.horizontal_scaling_mode", "compactors share the work through the object store"},
+    {"compactor.delete_request_store_db_type", "delete requests are objects in the store"},
+    {"compactor.backup_delete_request_store_db_type", "delete requests are objects in the store"},
+    {"compactor.allow_deletes", "deleting is limits_config.deletion_mode"},
+    {"limits_config.allow_deletes", "deleting is limits_config.deletion_mode"},
+    {"memberlist", "one process needs no gossip"},
+    {"distributor.ring", "one process needs no ring"},
+    {"ingester.lifecycler", "one process needs no ring"},
+    {"query_scheduler.scheduler_ring", "one process needs no ring"},
+    {"ruler.ring", "one process needs no ring"},
+    {"server.grpc_", "one process has no RPC listener"},
+    {"ingester_client", "one process calls its ingester directly"},
+    {"frontend_worker", "one process hands queries over directly"},
+    {"frontend.scheduler_", "one process hands queries over directly"},
+    {"frontend.tail_", "one process serves tails itself"},
+};
+
 }  // namespace
+
+std::string_view reason_without_effect(std::string_view path) {
+  for (const Reason& reason : kReasons)
+    if (path.starts_with(reason.prefix)) return reason.text;
+  return {};
+}
 
 std::string nearest(const std::string& word, const std::vector<std::string>& candidates) {
   if (word.size() > 128) return {};
@@ -45,21 +94,27 @@ std::string nearest(const std::string& word, const std::vector<std::string>& can
 }
 
 KeyTable::KeyTable() {
-  keys_.reserve(2048);
-  by_path_.reserve(2048);
-  by_flag_.reserve(2048);
+  by_path_.reserve(4096);
+  by_flag_.reserve(4096);
   for (const auto list : {server_keys(), storage_keys(), write_keys(), read_keys(), backend_keys()})
     for (const Key& key : list) add(key.path, key);
   for (const Mount& mount : mounts())
-    for (const Key& key : block_keys(mount.block)) add(std::string(mount.path) + "." + key.path, key);
+    for (const Key& key : block_keys(mount.block)) add(std::string(mount.path) + "." + key.path, key, &mount);
 }
 
-void KeyTable::add(std::string path, const Key& key) {
+void KeyTable::mount(const std::string& path, std::string_view block) {
+  const Mount at{path.c_str(), block.data(), nullptr, nullptr};
+  for (const Key& key : block_keys(block)) add(path + "." + key.path, key, &at);
+}
+
+void KeyTable::add(std::string path, const Key& key, const Mount* mount) {
   if (by_path_.count(path)) return;  // an explicit row wins over the mounted one
-  KeyInfo info{path, key.kind, key.fallback, key.member, key.alias, {}};
-  if (key.flag) info.flags.emplace_back(key.flag);
+  KeyInfo info{path, key.kind, key.fallback, {key.member, mount ? mount->cache : nullptr, key.in_cache}, key.alias, key.as_text, mount ? mount->block : nullptr, key.path, {}};
   const std::string derived = flag_of(path);
-  if (!key.flag || derived != key.flag) info.flags.push_back(derived);
+  if (mount && (mount->flag || key.flag))
+    info.flags.push_back((mount->flag ? std::string(mount->flag) : flag_of(mount->path)) + "." + (key.flag ? std::string(key.flag) : flag_of(key.path)));
+  else if (key.flag) info.flags.emplace_back(key.flag);
+  if (info.flags.empty() || derived != info.flags.front()) info.flags.push_back(derived);
   for (const std::string& flag : info.flags) by_flag_.emplace(flag, keys_.size());
   by_path_.emplace(path, keys_.size());
   std::string child = path;

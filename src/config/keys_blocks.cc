@@ -1,129 +1,8 @@
-// Blocks that many keys share: stores, caches, clients, rings.
+// Where blocks that many keys share are mounted, and those of clients and rings.
 #include "keys.h"
 
 namespace skald::config {
 namespace {
-
-constexpr Key kS3[] = {
-    {"s3", Kind::kSecret, ""},
-    {"s3forcepathstyle", Kind::kBool, "false"},
-    {"bucketnames", Kind::kString, ""},
-    {"endpoint", Kind::kString, ""},
-    {"region", Kind::kString, ""},
-    {"access_key_id", Kind::kString, ""},
-    {"secret_access_key", Kind::kSecret, ""},
-    {"session_token", Kind::kSecret, ""},
-    {"insecure", Kind::kBool, "false"},
-    {"chunk_delimiter", Kind::kString, ""},
-    {"http_config.timeout", Kind::kDuration, "0s"},
-    {"http_config.idle_conn_timeout", Kind::kDuration, "1m30s"},
-    {"http_config.response_header_timeout", Kind::kDuration, "0s"},
-    {"http_config.insecure_skip_verify", Kind::kBool, "false"},
-    {"http_config.ca_file", Kind::kString, ""},
-    {"signature_version", Kind::kString, "v4"},
-    {"storage_class", Kind::kString, "STANDARD"},
-    {"sse.type", Kind::kString, ""},
-    {"sse.kms_key_id", Kind::kString, ""},
-    {"sse.kms_encryption_context", Kind::kString, ""},
-    {"backoff_config.min_period", Kind::kDuration, "100ms"},
-    {"backoff_config.max_period", Kind::kDuration, "3s"},
-    {"backoff_config.max_retries", Kind::kInt, "5"},
-    {"disable_dualstack", Kind::kBool, "false"},
-    {"sse_encryption", Kind::kAny, ""},
-    {"dynamodb", Kind::kAny, ""},
-    {"checksum", Kind::kString, "auto"},
-};
-
-constexpr Key kAzure[] = {
-    {"environment", Kind::kString, "AzureGlobal"},
-    {"account_name", Kind::kString, ""},
-    {"account_key", Kind::kSecret, ""},
-    {"connection_string", Kind::kSecret, ""},
-    {"container_name", Kind::kString, "loki"},
-    {"endpoint_suffix", Kind::kString, ""},
-    {"use_managed_identity", Kind::kBool, "false"},
-    {"use_federated_token", Kind::kBool, "false"},
-    {"user_assigned_id", Kind::kString, ""},
-    {"use_service_principal", Kind::kBool, "false"},
-    {"client_id", Kind::kString, ""},
-    {"client_secret", Kind::kSecret, ""},
-    {"tenant_id", Kind::kString, ""},
-    {"chunk_delimiter", Kind::kString, "-"},
-    {"download_buffer_size", Kind::kInt, "512000"},
-    {"upload_buffer_size", Kind::kInt, "256000"},
-    {"upload_buffer_count", Kind::kInt, "1"},
-    {"request_timeout", Kind::kDuration, "30s"},
-    {"max_retries", Kind::kInt, "5"},
-    {"min_retry_delay", Kind::kDuration, "10ms"},
-    {"max_retry_delay", Kind::kDuration, "500ms"},
-    {"active_directory_endpoint", Kind::kAny, ""},
-};
-
-constexpr Key kGcs[] = {
-    {"bucket_name", Kind::kString, ""},
-    {"endpoint", Kind::kString, ""},
-    {"service_account", Kind::kSecret, ""},
-    {"chunk_buffer_size", Kind::kInt, "0"},
-    {"request_timeout", Kind::kDuration, "0s"},
-    {"enable_opencensus", Kind::kBool, "true"},
-    {"enable_http2", Kind::kBool, "true"},
-    {"enable_retries", Kind::kBool, "true"},
-};
-
-constexpr Key kCache[] = {
-    {"default_validity", Kind::kDuration, "1h"},
-    {"background.writeback_goroutines", Kind::kInt, "1"},
-    {"background.writeback_buffer", Kind::kInt, "500000"},
-    {"background.writeback_size_limit", Kind::kSize, "500MB"},
-    {"memcached.expiration", Kind::kDuration, "0s"},
-    {"memcached.batch_size", Kind::kInt, "4"},
-    {"memcached.parallelism", Kind::kInt, "5"},
-    {"memcached_client.host", Kind::kString, ""},
-    {"memcached_client.service", Kind::kString, "memcached"},
-    {"memcached_client.addresses", Kind::kString, ""},
-    {"memcached_client.timeout", Kind::kDuration, "100ms"},
-    {"memcached_client.max_idle_conns", Kind::kInt, "16"},
-    {"memcached_client.max_item_size", Kind::kInt, "0"},
-    {"memcached_client.update_interval", Kind::kDuration, "1m"},
-    {"memcached_client.consistent_hash", Kind::kBool, "true"},
-    {"memcached_client.circuit_breaker_consecutive_failures", Kind::kInt, "10"},
-    {"memcached_client.circuit_breaker_timeout", Kind::kDuration, "10s"},
-    {"memcached_client.circuit_breaker_interval", Kind::kDuration, "10s"},
-    {"memcached_client.tls_enabled", Kind::kBool, "false"},
-    {"redis.endpoint", Kind::kString, ""},
-    {"redis.master_name", Kind::kString, ""},
-    {"redis.timeout", Kind::kDuration, "500ms"},
-    {"redis.expiration", Kind::kDuration, "0s"},
-    {"redis.db", Kind::kInt, "0"},
-    {"redis.pool_size", Kind::kInt, "0"},
-    {"redis.username", Kind::kString, ""},
-    {"redis.password", Kind::kSecret, ""},
-    {"redis.tls_enabled", Kind::kBool, "false"},
-    {"redis.tls_insecure_skip_verify", Kind::kBool, "false"},
-    {"embedded_cache.enabled", Kind::kBool, "false"},
-    {"embedded_cache.max_size_mb", Kind::kInt, "100"},
-    {"embedded_cache.max_size_items", Kind::kInt, "0"},
-    {"embedded_cache.ttl", Kind::kDuration, "1h"},
-    {"redis.idle_timeout", Kind::kAny, ""},
-    {"redis.max_connection_age", Kind::kAny, ""},
-    {"redis.route_randomly", Kind::kAny, ""},
-    {"async_cache_write_back_concurrency", Kind::kAny, ""},
-    {"async_cache_write_back_buffer_size", Kind::kAny, ""},
-    {"embedded_cache.purgeinterval", Kind::kAny, ""},
-    {"memcached_client.max_async_concurrency", Kind::kAny, ""},
-    {"memcached_client.max_async_buffer_size", Kind::kAny, ""},
-    {"memcached_client.max_get_multi_concurrency", Kind::kAny, ""},
-    {"memcached_client.max_get_multi_batch_size", Kind::kAny, ""},
-    {"enable_fifocache", Kind::kAny, ""},
-    {"fifocache", Kind::kAny, ""},
-    {"memcached_client.tls_cert_path", Kind::kString, ""},
-    {"memcached_client.tls_key_path", Kind::kString, ""},
-    {"memcached_client.tls_ca_path", Kind::kString, ""},
-    {"memcached_client.tls_server_name", Kind::kString, ""},
-    {"memcached_client.tls_insecure_skip_verify", Kind::kBool, "false"},
-    {"memcached_client.tls_cipher_suites", Kind::kString, ""},
-    {"memcached_client.tls_min_version", Kind::kString, ""},
-};
 
 constexpr Key kGrpc[] = {
     {"max_recv_msg_size", Kind::kInt, "104857600"},
@@ -189,55 +68,6 @@ constexpr Key kEtcd[] = {
     {"tls_min_version", Kind::kString, ""},
 };
 
-constexpr Key kFilesystem[] = {
-    {"directory", Kind::kString, ""},
-};
-
-constexpr Key kObjectStore[] = {
-    {"storage_prefix", Kind::kString, ""},
-    {"filesystem.dir", Kind::kString, ""},
-    {"s3.endpoint", Kind::kString, ""},
-    {"s3.region", Kind::kString, ""},
-    {"s3.bucket_name", Kind::kString, ""},
-    {"s3.access_key_id", Kind::kString, ""},
-    {"s3.secret_access_key", Kind::kSecret, ""},
-    {"s3.session_token", Kind::kSecret, ""},
-    {"s3.insecure", Kind::kBool, "false"},
-    {"s3.bucket_lookup_type", Kind::kString, "auto"},
-    {"s3.dualstack_enabled", Kind::kBool, "true"},
-    {"s3.native_aws_auth_enabled", Kind::kBool, "false"},
-    {"s3.storage_class", Kind::kString, ""},
-    {"s3.sts_endpoint", Kind::kString, ""},
-    {"s3.list_objects_version", Kind::kString, ""},
-    {"s3.part_size", Kind::kInt, "0"},
-    {"s3.send_content_md5", Kind::kBool, "false"},
-    {"s3.signature_version", Kind::kString, "v4"},
-    {"s3.max_retries", Kind::kInt, "10"},
-    {"s3.sse.type", Kind::kString, ""},
-    {"s3.sse.kms_key_id", Kind::kString, ""},
-    {"s3.sse.kms_encryption_context", Kind::kString, ""},
-    {"s3.http", Kind::kAny, ""},
-    {"azure.account_name", Kind::kString, ""},
-    {"azure.account_key", Kind::kSecret, ""},
-    {"azure.connection_string", Kind::kSecret, ""},
-    {"azure.container_name", Kind::kString, ""},
-    {"azure.endpoint_suffix", Kind::kString, ""},
-    {"azure.user_assigned_id", Kind::kString, ""},
-    {"azure.max_retries", Kind::kInt, "20"},
-    {"azure.chunk_delimiter", Kind::kString, "-"},
-    {"azure.http", Kind::kAny, ""},
-    {"gcs.bucket_name", Kind::kString, ""},
-    {"gcs.service_account", Kind::kSecret, ""},
-    {"gcs.chunk_buffer_size", Kind::kInt, "0"},
-    {"gcs.max_retries", Kind::kInt, "10"},
-    {"gcs.http", Kind::kAny, ""},
-    {"swift", Kind::kAny, ""},
-    {"cos", Kind::kAny, ""},
-    {"bos", Kind::kAny, ""},
-    {"alibabacloud", Kind::kAny, ""},
-    {"named_stores", Kind::kAny, ""},
-};
-
 constexpr Key kRing[] = {
     {"kvstore.store", Kind::kString, "inmemory"},
     {"kvstore.prefix", Kind::kString, "collectors/"},
@@ -256,20 +86,45 @@ constexpr Key kRing[] = {
     {"instance_enable_ipv6", Kind::kBool, "false"},
 };
 
+#define SKALD_CACHE(expression) [](Config& c) -> CacheBlockConfig& { return c.expression; }
+
 constexpr Mount kMounts[] = {
     {"common.storage.s3", "s3"},
     {"common.storage.gcs", "gcs"},
     {"common.storage.azure", "azure"},
     {"common.storage.object_store", "object_store"},
+    {"common.storage.object_store.s3", "store_s3"},
+    {"common.storage.object_store.azure", "store_azure"},
+    {"common.storage.object_store.gcs", "store_gcs"},
+    {"common.storage.object_store.filesystem", "store_filesystem"},
+    {"storage_config.aws", "s3", "s3"},
+    {"storage_config.azure", "azure", "azure"},
+    {"storage_config.gcs", "gcs", "gcs"},
+    {"storage_config.filesystem", "filesystem"},
+    {"storage_config.object_store", "object_store", "object-store"},
+    {"storage_config.object_store.s3", "store_s3", "object-store.s3"},
+    {"storage_config.object_store.azure", "store_azure", "object-store.azure"},
+    {"storage_config.object_store.gcs", "store_gcs", "object-store.gcs"},
+    {"storage_config.object_store.filesystem", "store_filesystem", "object-store.filesystem"},
+    {"ruler.storage.s3", "s3"},
+    {"ruler.storage.azure", "azure"},
+    {"ruler.storage.gcs", "gcs"},
+    {"ruler_storage", "object_store"},
+    {"ruler_storage.s3", "store_s3"},
+    {"ruler_storage.azure", "store_azure"},
+    {"ruler_storage.gcs", "store_gcs"},
+    {"ruler_storage.filesystem", "store_filesystem"},
+    {"chunk_store_config.chunk_cache_config", "cache", "store.chunks-cache", SKALD_CACHE(chunk_cache)},
+    {"chunk_store_config.chunk_cache_config_l2", "cache", "store.chunks-cache-l2", SKALD_CACHE(chunk_cache_l2)},
+    {"query_range.results_cache.cache", "cache", "frontend", SKALD_CACHE(query_range.results_cache)},
+    {"query_range.index_stats_results_cache.cache", "cache", "frontend.index-stats-results-cache", SKALD_CACHE(query_range.index_stats_results_cache)},
+    {"query_range.volume_results_cache.cache", "cache", "frontend.volume-results-cache", SKALD_CACHE(query_range.volume_results_cache)},
+    {"query_range.instant_metric_results_cache.cache", "cache", "frontend.instant-metric-results-cache", SKALD_CACHE(query_range.instant_metric_results_cache)},
+    {"query_range.series_results_cache.cache", "cache", "frontend.series-results-cache", SKALD_CACHE(query_range.series_results_cache)},
+    {"query_range.label_results_cache.cache", "cache", "frontend.label-results-cache", SKALD_CACHE(query_range.label_results_cache)},
     {"common.ring.kvstore.consul", "consul"},
     {"common.ring.kvstore.etcd", "etcd"},
-    {"storage_config.aws", "s3"},
-    {"storage_config.azure", "azure"},
-    {"storage_config.gcs", "gcs"},
-    {"storage_config.filesystem", "filesystem"},
     {"storage_config.tsdb_shipper.index_gateway_client.grpc_client_config", "grpc"},
-    {"chunk_store_config.chunk_cache_config", "cache"},
-    {"chunk_store_config.chunk_cache_config_l2", "cache"},
     {"distributor.ring.kvstore.consul", "consul"},
     {"distributor.ring.kvstore.etcd", "etcd"},
     {"ingester_client.grpc_client_config", "grpc"},
@@ -277,12 +132,6 @@ constexpr Mount kMounts[] = {
     {"ingester.lifecycler.ring.kvstore.etcd", "etcd"},
     {"ingester.kafka_ingestion.partition_ring.kvstore.consul", "consul"},
     {"ingester.kafka_ingestion.partition_ring.kvstore.etcd", "etcd"},
-    {"query_range.results_cache.cache", "cache"},
-    {"query_range.index_stats_results_cache.cache", "cache"},
-    {"query_range.volume_results_cache.cache", "cache"},
-    {"query_range.instant_metric_results_cache.cache", "cache"},
-    {"query_range.series_results_cache.cache", "cache"},
-    {"query_range.label_results_cache.cache", "cache"},
     {"frontend.grpc_client_config", "grpc"},
     {"frontend.tail_tls_config", "tls"},
     {"frontend_worker.query_frontend_grpc_client", "grpc"},
@@ -296,13 +145,8 @@ constexpr Mount kMounts[] = {
     {"compactor.compactor_ring.kvstore.consul", "consul"},
     {"compactor.compactor_ring.kvstore.etcd", "etcd"},
     {"ruler.ruler_client", "grpc"},
-    {"ruler.storage.azure", "azure"},
-    {"ruler.storage.gcs", "gcs"},
-    {"ruler.storage.s3", "s3"},
     {"ruler.ring.kvstore.consul", "consul"},
     {"ruler.ring.kvstore.etcd", "etcd"},
-    {"storage_config.object_store", "object_store"},
-    {"ruler_storage", "object_store"},
     {"common.ring", "ring"},
     {"distributor.ring", "ring"},
     {"ingester.lifecycler.ring", "ring"},
@@ -315,19 +159,15 @@ constexpr Mount kMounts[] = {
     {"compactor_grpc_client", "grpc"},
 };
 
+
 }  // namespace
 
 std::span<const Key> block_keys(std::string_view block) {
-  if (block == "s3") return kS3;
-  if (block == "azure") return kAzure;
-  if (block == "gcs") return kGcs;
-  if (block == "cache") return kCache;
+  if (const std::span<const Key> keys = store_block_keys(block); !keys.empty()) return keys;
   if (block == "grpc") return kGrpc;
   if (block == "tls") return kTls;
   if (block == "consul") return kConsul;
   if (block == "etcd") return kEtcd;
-  if (block == "filesystem") return kFilesystem;
-  if (block == "object_store") return kObjectStore;
   if (block == "ring") return kRing;
   return {};
 }

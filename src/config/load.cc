@@ -7,6 +7,7 @@
 #include "keys.h"
 #include "limits_keys.h"
 #include "schema.h"
+#include "stores.h"
 
 namespace skald::config {
 namespace {
@@ -15,7 +16,35 @@ constexpr const char* kExpandHint =
     "Use `-config.expand-env=true` flag if you want to expand environment variables in your config file";
 
 // Keys that cost nothing to honour: there is nothing to switch off.
-constexpr std::string_view kSilent[] = {"analytics.reporting_enabled"};
+constexpr std::string_view kSilent[] = {"analytics.reporting_enabled", "storage_config.use_thanos_objstore"};
+
+bool is_silent(const std::string& path) { return std::find(std::begin(kSilent), std::end(kSilent), path) != std::end(kSilent); }
+
+std::string warning_of(const std::string& path) {
+  const std::string_view reason = reason_without_effect(path);
+  return reason.empty() ? path : path + "\t" + std::string(reason);
+}
+
+// A block or value that switches something off, or nothing at all, loses nothing by having no effect.
+bool is_off(const YamlNode& node) {
+  switch (node.kind) {
+    case YamlNode::Kind::kNull: return true;
+    case YamlNode::Kind::kScalar: return node.scalar.empty() || node.scalar == "false";
+    case YamlNode::Kind::kSequence: return std::all_of(node.items.begin(), node.items.end(), is_off);
+    case YamlNode::Kind::kMap: break;
+  }
+  if (const YamlNode* enabled = node.find("enabled"); enabled && enabled->scalar == "false") return true;
+  return std::all_of(node.entries.begin(), node.entries.end(), [](const YamlNode::Entry& entry) { return is_off(entry.second); });
+}
+
+bool is_default(const KeyInfo& key, const std::string& text) {
+  if (text.empty()) return true;
+  YamlNode node;
+  node.kind = YamlNode::Kind::kScalar;
+  node.scalar = key.fallback;
+  const Result<std::string> usual = canonical_text(key.kind, node);
+  return usual.ok() && *usual == text;
+}
 
 struct Assignment {
   const KeyInfo* key;
@@ -25,7 +54,7 @@ struct Assignment {
 
 class FileReader {
  public:
-  FileReader(const KeyTable& table, Loaded& out) : table_(table), out_(out) {}
+  FileReader(KeyTable& table, Loaded& out) : table_(table), out_(out) {}
 
   Result<void> read(const YamlNode& root) {
     if (root.is_null()) return {};
@@ -53,6 +82,10 @@ class FileReader {
       const std::string path = prefix + name.scalar;
       if (path == "schema_config") { schema_ = &value; continue; }
       if (path == "limits_config") { limits_ = &value; continue; }
+      if (const std::string_view block = named_store_block(path); !block.empty()) {
+        walk_named_stores(value, path, block);
+        continue;
+      }
       if (const KeyInfo* key = table_.find(path)) {
         assignments_.push_back({key, &value, name.line});
       } else if (table_.is_block(path)) {
@@ -62,6 +95,28 @@ class FileReader {
       } else {
         unknown(prefix, name);
       }
+    }
+  }
+
+  // Names are the user's: each gets its block's keys.
+  void walk_named_stores(const YamlNode& node, const std::string& path, std::string_view block) {
+    if (node.is_null()) return;
+    if (node.kind != YamlNode::Kind::kMap) {
+      errors_.push_back("line " + std::to_string(node.line) + ": " + path + " must be a map of names");
+      return;
+    }
+    for (const auto& [name, value] : node.entries) {
+      const bool plain = !name.scalar.empty() && std::all_of(name.scalar.begin(), name.scalar.end(), [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+      });
+      if (!plain || value.kind != YamlNode::Kind::kMap) {
+        errors_.push_back("line " + std::to_string(name.line) + ": " + path + ": a named store is a name of letters, digits, - and _ with a map of keys");
+        continue;
+      }
+      const std::string store = path + "." + name.scalar;
+      table_.mount(store, block);
+      out_.config.named_stores.emplace(store, block);
+      walk(value, store + ".");
     }
   }
 
@@ -101,10 +156,14 @@ class FileReader {
                        (a.value->kind == YamlNode::Kind::kScalar && a.value->scalar.empty() && a.key->kind != Kind::kString && a.key->kind != Kind::kSecret);
     if (unset) return;
     if (!a.key->member) {
-      if (std::find(std::begin(kSilent), std::end(kSilent), path) == std::end(kSilent)) out_.warnings.push_back(path);
       Result<std::string> text = canonical_text(a.key->kind, *a.value);
-      if (!text.ok()) errors_.push_back(text.error().message());
-      else if (a.key->kind != Kind::kAny) config.other[path] = *text;
+      if (!text.ok()) {
+        errors_.push_back(text.error().message());
+        return;
+      }
+      const bool said_nothing = a.key->kind == Kind::kAny ? is_off(*a.value) : is_default(*a.key, *text);
+      if (!a.key->as_text && !said_nothing && !is_silent(path)) out_.warnings.push_back(warning_of(path));
+      if (a.key->kind != Kind::kAny) config.other[path] = *text;
     } else if (Result<void> set = set_from_yaml(a.key->kind, *a.value, a.key->member(config)); !set.ok()) {
       errors_.push_back(set.error().message());
     }
@@ -130,11 +189,11 @@ class FileReader {
     LimitNotes notes;
     if (Result<void> applied = apply_limits(rest, false, out_.config.limits, notes); !applied.ok())
       errors_.push_back(applied.error().message());
-    for (const std::string& name : notes.without_effect) out_.warnings.push_back("limits_config." + name);
+    for (const std::string& name : notes.without_effect) out_.warnings.push_back(warning_of("limits_config." + name));
     for (const std::string& text : notes.unknown) out_.warnings.push_back("limits_config\t" + text);
   }
 
-  const KeyTable& table_;
+  KeyTable& table_;
   Loaded& out_;
   std::vector<Assignment> assignments_;
   const YamlNode* schema_ = nullptr;
@@ -142,7 +201,7 @@ class FileReader {
   std::vector<std::string> errors_;
 };
 
-Result<void> read_text(const std::string& text, const std::string& name, const KeyTable& table, Loaded& out) {
+Result<void> read_text(const std::string& text, const std::string& name, KeyTable& table, Loaded& out) {
   const auto fail = [&](const Error& error) {
     std::string hint = text.find("${") != std::string::npos ? std::string(". ") + kExpandHint : std::string();
     return Error(ErrorCode::kInvalidArgument, "failed parsing config: " + name + ": " + error.message() + hint);
@@ -153,7 +212,7 @@ Result<void> read_text(const std::string& text, const std::string& name, const K
   return {};
 }
 
-Result<void> apply_flags(const CommandLine& command_line, const KeyTable& table, Loaded& out) {
+Result<void> apply_flags(const CommandLine& command_line, KeyTable& table, Loaded& out) {
   Config& config = out.config;
   std::set<std::string> appended;
   for (const auto& [path, text] : command_line.keys) {
@@ -169,8 +228,12 @@ Result<void> apply_flags(const CommandLine& command_line, const KeyTable& table,
     const KeyInfo* key = table.find(path);
     if (!key) return Error(ErrorCode::kInvalidArgument, "unknown key " + path);
     if (!key->member) {
-      out.warnings.push_back(path);
-      if (key->kind != Kind::kAny) config.other[path] = text;
+      YamlNode node;
+      node.kind = YamlNode::Kind::kScalar;
+      node.scalar = text;
+      SKALD_TRY(const std::string canonical, canonical_text(key->kind, node));
+      if (!key->as_text && !is_default(*key, canonical) && !is_silent(path)) out.warnings.push_back(warning_of(path));
+      if (key->kind != Kind::kAny) config.other[path] = canonical;
     } else if (path == "memberlist.join_members" && !appended.insert(path).second) {
       for (std::string& item : split_list(text)) config.memberlist.join_members.push_back(std::move(item));
     } else {
@@ -199,7 +262,7 @@ Result<Loaded> load(const CommandLine& command_line, const ReadFile& read_file, 
   const std::vector<std::string> candidates =
       named ? command_line.config_files : std::vector<std::string>{"config.yaml", "config/config.yaml"};
   Loaded out;
-  const KeyTable table;
+  KeyTable table;
   for (const std::string& path : candidates) {
     Result<std::string> text = read_file(path);
     if (!text.ok()) {
@@ -231,7 +294,7 @@ Result<Loaded> load(const CommandLine& command_line, const ReadFile& read_file, 
 Result<Loaded> load_text(const std::string& text, const std::string& name) {
   Loaded out;
   out.file = name;
-  const KeyTable table;
+  KeyTable table;
   SKALD_TRY_VOID(read_text(text, name, table, out));
   SKALD_TRY_VOID(finish(out));
   return out;

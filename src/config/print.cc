@@ -76,7 +76,8 @@ std::string print(const Config& in, bool only_differences) {
   Config config = in;
   Config defaults;
   PrintNode root;
-  const KeyTable table;
+  KeyTable table;
+  for (const auto& [path, block] : config.named_stores) table.mount(path, block);
   for (const KeyInfo& key : table.keys()) {
     if (key.alias || key.kind == Kind::kAny) continue;
     std::string text;
@@ -157,8 +158,13 @@ std::vector<std::string> effective_keys() {
   static constexpr const char* kKindNames[] = {"bool", "int", "float", "string", "secret", "duration", "duration", "size", "list", "level", "any"};
   std::vector<std::string> out;
   const KeyTable table;
-  for (const KeyInfo& key : table.keys())
-    if (key.member && !key.alias) out.push_back(key.path + "\t" + key.fallback + "\t" + kKindNames[static_cast<int>(key.kind)]);
+  for (const KeyInfo& key : table.keys()) {
+    if (!key.effective() || key.alias) continue;
+    // Blocks that stand in several places are listed once.
+    std::string row = (key.block ? "<" + std::string(key.block) + ">." + key.path_in_block : key.path) + "\t" + key.fallback + "\t" + kKindNames[static_cast<int>(key.kind)];
+    if (key.block && std::find(out.begin(), out.end(), row) != out.end()) continue;
+    out.push_back(std::move(row));
+  }
   Limits defaults;
   for (const LimitKey& key : limit_keys())
     if (key.effective && key.member)

@@ -75,16 +75,14 @@ std::vector<std::string> validate_schema(const Config& config) {
     const SchemaPeriod& period = config.schema[i];
     if (period.from.empty()) bad("a period has no `from` day");
     if (i > 0 && period.from <= config.schema[i - 1].from) bad("periods must be in ascending order: " + period.from + " follows " + config.schema[i - 1].from);
-    if (period.store != "tsdb")
+    if (period.store != "tsdb" && period.store != "dynamodb")
       bad("unsupported store \"" + period.store + "\" in the period from " + period.from +
           "; only tsdb is supported: add a period with store tsdb that starts in the future, and move this file once the old one has expired");
     if (period.schema != "v11" && period.schema != "v12" && period.schema != "v13")
       bad("unknown schema \"" + period.schema + "\" in the period from " + period.from + "; use v13");
     if (period.index_period != 24 * kNanosPerHour) bad("tsdb must always have periodic config for index set to 24h");
-    if (period.object_store == "s3" || period.object_store == "aws" || period.object_store == "gcs" || period.object_store == "azure")
-      bad("object_store " + period.object_store + " is not available in this release; use filesystem");
-    else if (period.object_store != "filesystem")
-      bad("unrecognized object_store \"" + period.object_store + "\" in the period from " + period.from + "; use filesystem");
+    if (!config.stores.contains(period.bucket))
+      bad("unrecognized object_store \"" + period.object_store + "\" in the period from " + period.from + "; use s3, azure, gcs, filesystem or a named store");
   }
   const SchemaPeriod& last = config.schema.back();
   if (config.limits.allow_structured_metadata && (last.schema == "v11" || last.schema == "v12"))

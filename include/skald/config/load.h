@@ -32,7 +32,7 @@ std::string flags_help();  // every flag with its default
 struct Loaded {
   Config config;
   std::string file;                      // which file was read; empty: none
-  std::vector<std::string> warnings;     // keys without effect, "key\tnote"
+  std::vector<std::string> warnings;     // keys without effect: "key", or "key\tnote"
 };
 
 using ReadFile = std::function<Result<std::string>(const std::string& path)>;
@@ -48,7 +48,8 @@ Result<Loaded> load_text(const std::string& text, const std::string& name);
 // ${V}, ${V:-default}, … in `text`; see docs/configuration.md. kInvalidArgument: missing closing brace.
 Result<std::string> expand_environment(const std::string& text, const GetEnv& get_env);
 
-// The keys this release acts on, as rows "key\tdefault\tkind", for the documentation and its test.
+// The keys this release acts on, as rows "key\tdefault\tkind", for the documentation and its test. A key of a block that
+// stands in several places is listed once, as "<block>.key".
 std::vector<std::string> effective_keys();
 
 }  // namespace skald::config

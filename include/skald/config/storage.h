@@ -151,10 +151,18 @@ struct CacheBlockConfig {
   bool operator==(const CacheBlockConfig&) const = default;
 };
 
+// What the chunk cache and the results cache are unless the file says otherwise.
+inline CacheBlockConfig cache_in_memory() {
+  CacheBlockConfig out;
+  out.embedded_enabled = true;
+  return out;
+}
+
 // Index objects in a NoSQL table (schema period with `store: dynamodb`, ours). The endpoint is a DynamoDB's.
 struct DynamoConfig {
   std::string url;                                      // storage_config.aws.dynamodb.dynamodb_url: dynamodb://key:secret@host or region
-  std::string endpoint, region, access_key_id, secret_access_key, session_token;
+  std::string endpoint;                                 // with scheme: http://host:port; empty: AWS in `region`
+  std::string region, access_key_id, secret_access_key, session_token;   // keys empty: as for S3
   std::string table = "skald_index";
   bool create_table = true;
   StoreHttpConfig http;
