@@ -1,0 +1,26 @@
+// Azure Blob Storage over its REST API. open_azure_store() (remote_stores.h) makes the parts; tests bring their own.
+#pragma once
+
+#include <memory>
+
+#include "objstore/remote.h"
+#include "objstore/token.h"
+#include "skald/base/clock.h"
+#include "skald/base/random.h"
+#include "skald/config/storage.h"
+#include "skald/objstore/object_store.h"
+
+namespace skald::objstore {
+
+struct AzureParts {
+  std::unique_ptr<Remote> remote;         // to the account
+  std::unique_ptr<Remote> token_remote;   // to the token service
+  Environment environment;
+  const Clock& clock;                     // outlives the store, as `random` does
+  Random& random;
+};
+
+// kInvalidArgument: the configuration lacks a part or contradicts itself.
+Result<std::unique_ptr<ObjectStore>> make_azure_store(const config::AzureConfig& config, AzureParts parts);
+
+}  // namespace skald::objstore
