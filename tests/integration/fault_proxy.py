@@ -293,7 +293,7 @@ class FaultProxy:
                 upstream = await self.serve(request, writer, upstream)
                 if request.headers.get("connection", "").lower() == "close":
                     break
-        except (Ended, ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        except (Ended, ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.CancelledError):
             pass
         finally:
             self.open_writers.discard(writer)

@@ -21,7 +21,7 @@ import unittest
 
 from fault_proxy import FaultProxy
 from harness import free_port
-from store_clients import AzureClient, GcsClient, S3Client
+from store_clients import AzureClient, DirectoryClient, GcsClient, S3Client
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 NPM = os.path.join(HERE, "clients", "stores")
@@ -195,6 +195,10 @@ SCHEMA = """schema_config:
 """
 
 
+def indented(depth, lines):
+    return "".join(" " * depth + line + "\n" for line in lines if line)
+
+
 class Store(Process):
     """An object store with one bucket. `kind` is what Loki's configuration calls it; `dialect` is the fault proxy's."""
     bucket = "logs"
@@ -211,15 +215,16 @@ class Store(Process):
                     raise
                 time.sleep(0.1)
 
-    def config(self, address=None, secret=None, style="old", http=""):
+    def config(self, address=None, secret=None, style="old", http="", storage="tsdb_shipper: {resync_interval: 1s}"):
         """YAML of the storage blocks and schema_config. address: of a proxy before the store; secret: a wrong one; style: old
-        (common.storage.<kind>) or new (storage_config.object_store); http: further lines of the store's block."""
-        lines = self.block(address or self.address, secret, style) + [line for line in http.split("\n") if line]
-        indent = "\n      "
+        (common.storage.<kind>) or new (storage_config.object_store); http: further lines of the store's block; storage:
+        further lines of storage_config."""
+        block = indented(8, self.block(address or self.address, secret, style) + http.split("\n"))
+        text = "storage_config:\n" + indented(2, storage.split("\n"))
         if style == "new":
-            text = "storage_config:\n  use_thanos_objstore: true\n  object_store:\n    %s:" % self.kind + indent + indent.join(lines) + "\n"
+            text += "  use_thanos_objstore: true\n  object_store:\n    %s:\n%s" % (self.kind, block)
         else:
-            text = "common:\n  storage:\n    %s:" % self.kind + indent + indent.join(lines) + "\n"
+            text += "common:\n  storage:\n    %s:\n%s" % (self.kind, block)
         return text + SCHEMA % self.kind
 
     def client(self, address=None):
@@ -373,6 +378,28 @@ class FakeGcs(Store):
         return node_client("gcs.mjs", action, "http://" + (address or self.address), self.bucket, path, *words)
 
 
+class Filesystem:
+    """A directory as the bucket, with the face of a Store."""
+    kind = "filesystem"
+
+    def __enter__(self):
+        self.directory = tempfile.mkdtemp(prefix="skald-filesystem-")
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        if not os.environ.get("SKALD_KEEP"):
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def config(self, storage="tsdb_shipper: {resync_interval: 1s}"):
+        return "storage_config:\n%scommon:\n  storage:\n    filesystem: {chunks_directory: %s}\n" % (indented(2, storage.split("\n")), self.directory) + SCHEMA % self.kind
+
+    def client(self):
+        return DirectoryClient(self.directory)
+
+
 class Memcached(Process):
     def __init__(self, port=None):
         super().__init__()
@@ -458,7 +485,7 @@ class Dynalite(Process):
         return "aws:\n  dynamodb:\n    dynamodb_url: dynamodb://key:secret@%s\n" % self.address
 
 
-STORES = {"swift": Swift, "minio": Minio, "azurite": Azurite, "fake-gcs": FakeGcs}
+STORES = {"swift": Swift, "minio": Minio, "azurite": Azurite, "fake-gcs": FakeGcs, "filesystem": Filesystem}
 
 
 def chosen_stores(default):

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import http.client
 import json
+import os
 import re
 import urllib.parse
 import xml.etree.ElementTree
@@ -201,6 +202,39 @@ class GcsClient(Client):
             token = page.get("nextPageToken")
             if not token:
                 return out
+
+
+class DirectoryClient(Client):
+    """A directory as the filesystem store keeps it."""
+
+    def __init__(self, directory):
+        self.directory = directory
+
+    def raw(self, method, key, query=None, body=b"", headers=None):
+        path = os.path.join(self.directory, key)
+        try:
+            if method == "PUT":
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                with open(path, "wb") as f:
+                    f.write(body)
+                return 200, b"", {}
+            if method == "DELETE":
+                os.remove(path)
+                return 204, b"", {}
+            with open(path, "rb") as f:
+                return 200, f.read(), {}
+        except FileNotFoundError:
+            return 404, b"", {}
+
+    def list(self, prefix=""):
+        out = []
+        for folder, _, names in os.walk(self.directory):
+            for name in names:
+                path = os.path.join(folder, name)
+                key = os.path.relpath(path, self.directory)
+                if key.startswith(prefix) and not key.startswith("."):
+                    out.append(Object(key, os.path.getsize(path)))
+        return sorted(out)
 
 
 KINDS = re.compile(r"^[^/]+/(chunks|index|deletes|rules|locks|compactor)/")
