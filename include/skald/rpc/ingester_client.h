@@ -46,6 +46,12 @@ class IngesterClient {
   // Refused entries are not a failure: see PushOutcome.
   virtual void push(const CallContext& ctx, std::shared_ptr<const model::PushBatch> batch,
                     std::function<void(Result<model::PushOutcome>)> done) = 0;
+  // The same push for several ingesters, encoded once (rpc/wire.h). kUnimplemented: this one wants the batch itself.
+  virtual void push_encoded(const CallContext& ctx, SharedBytes message, std::function<void(Result<model::PushOutcome>)> done) {
+    (void)ctx, (void)message;
+    done(Error(ErrorCode::kUnimplemented, "this ingester takes batches"));
+  }
+  virtual bool takes_encoded() const { return false; }
   // Streams with data in memory (heads, blocks and chunks not yet visible through the store).
   virtual Result<chunk::SelectResult> select(const CallContext& ctx, const SelectRequest& request) = 0;
   // Labels of streams that match (time range honoured by the stream's own min/max time).
