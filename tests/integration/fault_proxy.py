@@ -250,6 +250,7 @@ class FaultProxy:
             asyncio.run_coroutine_threadsafe(self.finish(), self.loop).result(10)
             self.loop.call_soon_threadsafe(self.loop.stop)
             self.thread.join(10)
+            self.loop.close()
 
     async def finish(self):
         await self.unlisten()
