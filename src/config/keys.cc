@@ -38,8 +38,8 @@ constexpr Reason kReasons[] = {
     {"storage_config.cassandra", "the index is kept in the object store"},
     {"storage_config.grpc_store", "the index is kept in the object store"},
     {"storage_config.index_", "the index is kept in the object store; its pages are cached with the chunks"},
-    {"storage_config.bloom_shipper", "trigram filters are part of every index object; there are no blooms to ship"},
-    {"bloom_", "trigram filters are part of every index object; there are no blooms to build"},
+    {"storage_config.bloom_shipper", "experimental in Loki; lines are found without bloom files"},
+    {"bloom_", "experimental in Loki; lines are found without bloom files"},
     {"storage_config.tsdb_shipper.index_gateway_client", "every process reads the index itself; no index gateway is needed"},
     {"storage_config.tsdb_shipper.active_index_directory", "the index of unflushed data is kept in memory and the write-ahead log"},
     {"storage_config.congestion_control", "requests are always retried with back-off and jitter within a budget"},
@@ -66,6 +66,12 @@ constexpr Reason kReasons[] = {
     {"ingester_client", "one process calls its ingester directly"},
     {"frontend_worker", "one process hands queries over directly"},
     {"frontend.scheduler_", "one process hands queries over directly"},
+    {"frontend.max_outstanding_per_tenant", "see query_scheduler.max_outstanding_requests_per_tenant"},
+    {"query_range.parallelise_shardable_queries", "queries use all cores by themselves"},
+    {"query_range.max_retries", "one process has no failed part to ask again"},
+    {"querier.query_ingesters_within", "memory and store are asked for what each holds"},
+    {"ruler.", "rules are kept, not evaluated yet"},
+    {"legacy_read_target", "one process runs all"},
     {"frontend.tail_", "one process serves tails itself"},
 };
 

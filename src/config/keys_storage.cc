@@ -41,6 +41,8 @@ constexpr Key kKeys[] = {
     {"storage_config.congestion_control.hedging.config.max_per_second", Kind::kAny, ""},
     {"storage_config.congestion_control.hedging.strategy", Kind::kAny, ""},
     {"storage_config.object_store.named_stores.swift", Kind::kAny, ""},
+    {"common.storage.object_store.named_stores.swift", Kind::kAny, ""},
+    {"ruler_storage.named_stores", Kind::kAny, ""},
     {"storage_config.tsdb_shipper.index_reader_mode", Kind::kAny, ""},
     {"storage_config.tsdb_shipper.index_gateway_client.time_based_sharding_buckets", Kind::kAny, ""},
     {"storage_config.tsdb_shipper.index_gateway_client.min_shuffle_shard_size", Kind::kAny, ""},

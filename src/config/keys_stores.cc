@@ -12,7 +12,7 @@ namespace {
   {name, Kind::kind, fallback, nullptr, flag, true, false, [](CacheBlockConfig& c) -> void* { return &c.expression; }}
 
 constexpr Key kS3[] = {
-    SKALD_TEXT("s3", kSecret, "", "url"),
+    SKALD_TEXT("s3", kSecretUrl, "", "url"),
     SKALD_TEXT("s3forcepathstyle", kBool, "false", "force-path-style"),
     SKALD_TEXT("bucketnames", kList, "", "buckets"),
     SKALD_TEXT("endpoint", kString, "", nullptr),
@@ -41,7 +41,7 @@ constexpr Key kS3[] = {
     SKALD_TEXT("checksum", kString, "auto", nullptr),
     SKALD_TEXT("part_size", kSize, "0B", nullptr),
     SKALD_TEXT("sts_endpoint", kString, "", nullptr),
-    SKALD_TEXT("dynamodb.dynamodb_url", kSecret, "", nullptr),
+    SKALD_TEXT("dynamodb.dynamodb_url", kSecretUrl, "", nullptr),
     SKALD_TEXT("dynamodb.table", kString, "skald_index", nullptr),
     SKALD_TEXT("dynamodb.create_table", kBool, "true", nullptr),
     {"dynamodb.api_limit", Kind::kAny, ""},

@@ -16,7 +16,7 @@ constexpr const char* kExpandHint =
     "Use `-config.expand-env=true` flag if you want to expand environment variables in your config file";
 
 // Keys that cost nothing to honour: there is nothing to switch off.
-constexpr std::string_view kSilent[] = {"analytics.reporting_enabled", "storage_config.use_thanos_objstore"};
+constexpr std::string_view kSilent[] = {"analytics.reporting_enabled", "storage_config.use_thanos_objstore", "tracing.enabled"};
 
 bool is_silent(const std::string& path) { return std::find(std::begin(kSilent), std::end(kSilent), path) != std::end(kSilent); }
 
@@ -153,7 +153,7 @@ class FileReader {
     const std::string& path = a.key->path;
     // Charts write empty strings for "not set" (numbers and durations too).
     const bool unset = a.value->is_null() ||
-                       (a.value->kind == YamlNode::Kind::kScalar && a.value->scalar.empty() && a.key->kind != Kind::kString && a.key->kind != Kind::kSecret);
+                       (a.value->kind == YamlNode::Kind::kScalar && a.value->scalar.empty() && a.key->kind != Kind::kString && a.key->kind != Kind::kSecret && a.key->kind != Kind::kSecretUrl);
     if (unset) return;
     if (!a.key->member) {
       Result<std::string> text = canonical_text(a.key->kind, *a.value);

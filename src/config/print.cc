@@ -94,7 +94,7 @@ std::string print(const Config& in, bool only_differences) {
           const std::vector<std::string> list = split_list(value);
           return to_yaml(Kind::kList, &list);
         }
-        if (key.kind == Kind::kString || key.kind == Kind::kSecret || key.kind == Kind::kLogLevel) return to_yaml(key.kind, &value);
+        if (key.kind == Kind::kString || key.kind == Kind::kSecret || key.kind == Kind::kSecretUrl || key.kind == Kind::kLogLevel) return to_yaml(key.kind, &value);
         Result<std::string> canonical = canonical_text(key.kind, node);
         return canonical.ok() ? *canonical : yaml_quote(value);
       };
@@ -155,7 +155,7 @@ std::string limits_json(const Limits& in, const std::vector<std::string>& only) 
 }
 
 std::vector<std::string> effective_keys() {
-  static constexpr const char* kKindNames[] = {"bool", "int", "float", "string", "secret", "duration", "duration", "size", "list", "level", "any"};
+  static constexpr const char* kKindNames[] = {"bool", "int", "float", "string", "secret", "secret", "duration", "duration", "size", "list", "level", "any"};
   std::vector<std::string> out;
   const KeyTable table;
   for (const KeyInfo& key : table.keys()) {

@@ -218,6 +218,8 @@ Result<std::string> chunk_prefix(const Config& config) {
   return new_prefix.empty() ? old_prefix : new_prefix;
 }
 
+constexpr std::string_view kCommonNamed = "common.storage.object_store.named_stores.";
+
 // Blocks that config.named_stores remembers, by the name a period uses.
 Result<void> read_named_stores(Config& config, const std::string& prefix) {
   static constexpr const char* kOld = "storage_config.named_stores.";
@@ -229,7 +231,9 @@ Result<void> read_named_stores(Config& config, const std::string& prefix) {
     for (const StoreKind& reserved : kKinds)
       if (name == reserved.name || name == reserved.old_name)
         return bad(path + ": a named store must not have the name of a kind of store");
-    SKALD_TRY(BucketConfig store, read_store(config, *kind, {std::string(kOld) + kind->old_name + "." + name, std::string(kNew) + kind->name + "." + name}));
+    Places places{std::string(kOld) + kind->old_name + "." + name, std::string(kNew) + kind->name + "." + name};
+    if (path.starts_with(kCommonNamed)) places = {"", path};
+    SKALD_TRY(BucketConfig store, read_store(config, *kind, places));
     if (!names_bucket(store))
       return bad(path + " names no " + (kind->kind == Kind_::kAzure ? "account" : kind->kind == Kind_::kFilesystem ? "directory" : "bucket"));
     store.prefix = prefix;
@@ -313,7 +317,7 @@ void validate_numbers(const BucketConfig& store, const std::string& name, std::v
 std::string_view named_store_block(std::string_view path) {
   for (const StoreKind& kind : kKinds) {
     if (path == std::string("storage_config.named_stores.") + kind.old_name) return kind.old_block;
-    if (path == std::string("storage_config.object_store.named_stores.") + kind.name) return kind.new_block;
+    if (path == std::string("storage_config.object_store.named_stores.") + kind.name || path == std::string(kCommonNamed) + kind.name) return kind.new_block;
   }
   return {};
 }

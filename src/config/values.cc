@@ -73,6 +73,18 @@ std::optional<bool> parse_bool(std::string_view text) {
   return std::nullopt;
 }
 
+// Up to the last '@', in case the secret was not escaped.
+std::string without_password(const std::string& url) {
+  const std::size_t begin = url.find("://");
+  if (url.empty()) return url;
+  if (begin == std::string::npos) return "********";
+  const std::size_t at = url.rfind('@');
+  if (at == std::string::npos || at < begin + 3) return url;
+  const std::size_t colon = url.find(':', begin + 3);
+  if (colon == std::string::npos || colon > at) return url.substr(0, begin + 3) + "********" + url.substr(at);
+  return url.substr(0, colon + 1) + "********" + url.substr(at);
+}
+
 std::int64_t& as_int(void* p) { return *static_cast<std::int64_t*>(p); }
 std::string& as_string(void* p) { return *static_cast<std::string*>(p); }
 std::vector<std::string>& as_list(void* p) { return *static_cast<std::vector<std::string>*>(p); }
@@ -170,7 +182,8 @@ Result<void> set_from_text(Kind kind, const std::string& text, void* target) {
       return {};
     }
     case Kind::kString:
-    case Kind::kSecret: as_string(target) = text; return {};
+    case Kind::kSecret:
+    case Kind::kSecretUrl: as_string(target) = text; return {};
     case Kind::kAny: return {};
   }
   return {};
@@ -214,6 +227,7 @@ std::string to_text(Kind kind, const void* member) {
     case Kind::kList: return fmt::format("{}", fmt::join(as_list(p), ","));
     case Kind::kString:
     case Kind::kSecret:
+    case Kind::kSecretUrl:
     case Kind::kLogLevel: return as_string(p);
     case Kind::kAny: break;
   }
@@ -227,6 +241,7 @@ std::string to_yaml(Kind kind, const void* member) {
       return text;
     }
     case Kind::kSecret: return static_cast<const std::string*>(member)->empty() ? "''" : "'********'";
+    case Kind::kSecretUrl: return yaml_quote(without_password(*static_cast<const std::string*>(member)));
     case Kind::kString:
     case Kind::kLogLevel: return yaml_quote(*static_cast<const std::string*>(member));
     case Kind::kList: {

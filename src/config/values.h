@@ -16,6 +16,7 @@ enum class Kind {
   kFloat,         // double
   kString,        // string
   kSecret,        // string, shown as ********
+  kSecretUrl,     // string, its password shown as ********
   kDuration,      // int64 ns; Go or Prometheus form
   kPromDuration,  // the same, shown in the Prometheus form
   kSize,          // int64 bytes; 3MB, powers of 1024

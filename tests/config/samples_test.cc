@@ -145,6 +145,24 @@ TEST(Documentation, NamesEveryKeyWithAnEffect) {
   }
 }
 
+TEST(Documentation, EveryExampleLoadsWithoutAWarning) {
+  std::ifstream in(source("docs/configuration.md"));
+  std::stringstream text;
+  text << in.rdbuf();
+  const std::string page = text.str();
+  int examples = 0;
+  for (std::size_t at = page.find("```yaml\n"); at != std::string::npos; at = page.find("```yaml\n", at + 1)) {
+    const std::size_t begin = at + 8;
+    const std::string example = page.substr(begin, page.find("```", begin) - begin);
+    if (example.starts_with("overrides:")) continue;   // the runtime file
+    const Result<Loaded> loaded = load_text(example, "example.yaml");
+    ASSERT_TRUE(loaded.ok()) << loaded.error().message() << "\n" << example;
+    EXPECT_TRUE(loaded->warnings.empty()) << loaded->warnings.front();
+    ++examples;
+  }
+  EXPECT_GE(examples, 13);
+}
+
 // Keys that files of older releases still carry.
 TEST(Samples, AFileOfAnOlderReleaseLoads) {
   const Result<Loaded> loaded = load_text(R"(

@@ -324,6 +324,12 @@ storage_config:
   expect_same_after_printing(config);
 }
 
+TEST(Stores, CommonMayNameStoresToo) {
+  const Config config = config_of(schema_of("far") + "common: {storage: {object_store: {named_stores: {s3: {far: {bucket_name: f, region: r}}}}}}\n");
+  EXPECT_THAT(config.bucket_of_period(0).s3.buckets, ElementsAre("f"));
+  expect_same_after_printing(config);
+}
+
 TEST(Stores, NamedStoresAreChecked) {
   const auto error = [](const std::string& named) { return error_of(schema_of("filesystem") + "storage_config: {named_stores: " + named + "}\n"); };
   EXPECT_THAT(error("{aws: {s3: {bucketnames: b}}}"), HasSubstr("must not have the name of a kind of store"));
@@ -402,7 +408,14 @@ TEST(Stores, TheDynamoTable) {
   EXPECT_EQ(config_of(schema("https://k:x@alternator.x:8043")).dynamodb.endpoint, "https://alternator.x:8043");
   EXPECT_THAT(error_of(schema("ftp://hush:hush@h.x")), AllOf(HasSubstr("the scheme is \"ftp\""), Not(HasSubstr("hush"))));
   EXPECT_THAT(error_of(schema("")), HasSubstr("set storage_config.aws.dynamodb.dynamodb_url"));
-  EXPECT_THAT(print_config(config_of(schema("dynamodb://k:x@h.x"))), HasSubstr("dynamodb_url: '********'"));
+  EXPECT_THAT(print_config(config_of(schema("dynamodb://k:hush@h.x"))), AllOf(HasSubstr("dynamodb://k:********@h.x"), Not(HasSubstr("hush"))));
+}
+
+TEST(Stores, BlocksOfAnotherGenerationAreNamedWhenTheirValuesAreWrong) {
+  EXPECT_THAT(error_of(schema_of("s3") + "storage_config: {aws: {bucketnames: b, backoff_config: {max_retries: many}}}\n"), HasSubstr("line 2: cannot construct !!str `many` into int"));
+  EXPECT_THAT(error_of(schema_of("s3") + "storage_config: {object_store: {s3: {bucket_name: b, http: {idle_conn_timeout: 90}}}}\n"), HasSubstr("missing unit in duration"));
+  EXPECT_THAT(error_of(schema_of("s3") + "storage_config: {object_store: {s3: {bucket_name: b, bucket_lookup_type: dns}}}\n"), HasSubstr("use auto, path or virtual-hosted"));
+  EXPECT_THAT(error_of(schema_of("s3") + "storage_config: {aws: {bucket_name: b}}\n"), HasSubstr("field bucket_name not found in storage_config.aws; did you mean \"bucketnames\"?"));
 }
 
 TEST(Stores, Encryption) {
