@@ -99,7 +99,9 @@ std::unique_ptr<CachedToken> with_managed_identity(const std::string& identity, 
   return std::make_unique<CachedToken>(
       what,
       [=, &remote, &clock](const CallContext& ctx) -> Result<Token> {
-        auto response = ask(remote, request, ctx);
+        // While an identity is being attached to the machine, and while the service is updated (up to 70 s).
+        const auto judge = [](const http::ClientResponse& answer) { return answer.status == 404 || answer.status == 410 ? Verdict::kRetry : Verdict::kDone; };
+        auto response = ask(remote, request, ctx, judge);
         if (!response.ok()) {
           if (response.error().code() != ErrorCode::kUnavailable) return response.error();
           return Error(ErrorCode::kUnavailable, what + ": " + response.error().message() +

@@ -74,9 +74,9 @@ std::string AzureContainer::credential() const {
 
 std::string AzureContainer::skew(const http::ClientResponse& response) const {
   const std::string* date = response.header("Date");
-  const auto theirs_s = date == nullptr ? std::nullopt : parse_http_date(*date);
-  if (!theirs_s.has_value()) return "";
-  const std::int64_t ahead_s = *theirs_s - clock_.now_ns() / kNanosPerSecond;
+  const auto theirs_ns = date == nullptr ? std::nullopt : parse_http_date_ns(*date);
+  if (!theirs_ns.has_value()) return "";
+  const std::int64_t ahead_s = (*theirs_ns - clock_.now_ns()) / kNanosPerSecond;
   if (std::abs(ahead_s) < kSkewWorthMentionS) return "; clocks agree";
   return "; this machine's clock is " + std::to_string(std::abs(ahead_s)) + " s " + (ahead_s > 0 ? "behind" : "ahead of") +
          " the service's: synchronise it";
@@ -88,11 +88,12 @@ Error AzureContainer::failure(const Call& call, const http::ClientResponse& resp
   std::string message = subject_ + ": " + call.operation;
   if (!call.key.empty()) message += " '" + std::string(call.key) + "'";
   message += ": " + std::to_string(response.status) + (code.empty() ? "" : " " + code);
-  const std::string reason = one_line(parse_azure_error(response.body).message, 200);
+  std::string reason = parse_azure_error(response.body).message;
+  reason = one_line(std::string_view(reason).substr(0, reason.find("RequestId:")), 200);   // said below, from the header
   const std::string tail = (reason.empty() ? "" : " (" + reason + ")") + (id == nullptr ? "" : ", request " + one_line(*id, 64));
   if (response.status == 401 || response.status == 403) {
     std::string advice;
-    if (code == "AuthenticationFailed") {
+    if (code == "AuthenticationFailed" || reason.starts_with("Server failed to authenticate")) {   // Azurite's code is another
       advice = account_.key.empty() ? ": check that it is valid, unexpired and made for this account" : ": check account_name and account_key";
     } else if (code.starts_with("AuthorizationPermissionMismatch")) {
       advice = ": it needs the role 'Storage Blob Data Contributor' on the container";
@@ -104,7 +105,7 @@ Error AzureContainer::failure(const Call& call, const http::ClientResponse& resp
     return Error(ErrorCode::kPermissionDenied, message + ": authorized with " + credential() + advice + skew(response) + tail);
   }
   if (code == "ContainerNotFound")
-    return Error(ErrorCode::kInvalidArgument, subject_ + ": the container does not exist; create it first (az storage container create --name " +
+    return Error(ErrorCode::kInvalidArgument, message + ": the container does not exist; create it first (az storage container create --name " +
                                                   container_ + ")" + tail);
   if (code == "ContainerBeingDeleted") return Error(ErrorCode::kUnavailable, message + tail);
   if (response.status == 404 && !call.key.empty())

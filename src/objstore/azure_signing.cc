@@ -107,12 +107,4 @@ std::string http_date(std::int64_t now_ns) {
   return text;
 }
 
-std::optional<std::int64_t> parse_http_date(std::string_view text) {
-  std::tm utc{};
-  const std::string terminated(text);
-  const char* rest = ::strptime(terminated.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &utc);
-  if (rest == nullptr || *rest != '\0') return std::nullopt;
-  return ::timegm(&utc);
-}
-
 }  // namespace skald::objstore

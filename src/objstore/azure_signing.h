@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -19,7 +18,5 @@ Result<void> azure_sign(http::ClientRequest& request, std::string_view account, 
 
 // "Fri, 20 Nov 2026 12:00:00 GMT" (RFC 9110's preferred form).
 std::string http_date(std::int64_t now_ns);
-// Seconds since 1970 of such a date.
-std::optional<std::int64_t> parse_http_date(std::string_view text);
 
 }  // namespace skald::objstore

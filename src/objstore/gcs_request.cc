@@ -31,6 +31,13 @@ GcsError read_error(const http::ClientResponse& response) {
   return error;
 }
 
+// Most come as 429; some as 403.
+bool rate_limited(const http::ClientResponse& response) {
+  if (response.status != 403) return false;
+  const std::string reason = read_error(response).reason;
+  return reason == "rateLimitExceeded" || reason == "userRateLimitExceeded";
+}
+
 }  // namespace
 
 Result<GcsEndpoint> resolve_gcs_endpoint(const std::string& endpoint, const Environment& environment) {
@@ -60,7 +67,9 @@ std::string GcsBucket::object_target(std::string_view key, std::string_view quer
 }
 
 Result<http::ClientResponse> GcsBucket::send(const Call& call, const CallContext& ctx, int* tries) {
-  const RemoteOperation operation{.name = call.method, .hedge = call.hedge, .retry = call.retry};
+  const RemoteOperation operation{.name = call.method, .hedge = call.hedge, .retry = call.retry, .judge = [](const http::ClientResponse& response) {
+                                    return rate_limited(response) ? Verdict::kRetry : Verdict::kDone;
+                                  }};
   for (bool again = false;; again = true) {
     std::string used_token;
     const auto build = [&]() -> Result<http::ClientRequest> {
@@ -91,14 +100,13 @@ Error GcsBucket::failure(const Call& call, const http::ClientResponse& response)
   message += ": " + std::to_string(response.status) + (error.reason.empty() ? "" : " " + error.reason) +
              (error.message.empty() ? "" : ": " + error.message);
   if (response.status == 401 || response.status == 403) {
-    if (error.reason == "rateLimitExceeded" || error.reason == "userRateLimitExceeded") return Error(ErrorCode::kUnavailable, message);
+    if (rate_limited(response)) return Error(ErrorCode::kUnavailable, message);
     return Error(ErrorCode::kPermissionDenied, message + " (authorized with " + (token_ ? token_->what() : "nothing: no credentials are configured") +
                                                    "; the role Storage Object User on the bucket is enough)");
   }
   if (response.status == 404) {
     if (call.key.empty() || error.message.starts_with("The specified bucket does not exist"))
-      return Error(ErrorCode::kInvalidArgument, subject_ + ": the bucket does not exist; create it first (gcloud storage buckets create gs://" +
-                                                    bucket_ + ")");
+      return Error(ErrorCode::kInvalidArgument, message + "; the bucket does not exist: create it first (gcloud storage buckets create gs://" + bucket_ + ")");
     return Error(ErrorCode::kNotFound, subject_ + ": object '" + std::string(call.key) + "' does not exist");
   }
   if (response.status == 413) return Error(ErrorCode::kTooLarge, message);

@@ -118,6 +118,11 @@ Result<http::ClientResponse> GcsUpload::session_state(const std::string& session
 // Piece after piece. After a failure the service is asked how far it got; the question is tried with back-off, which paces
 // the whole.
 Result<void> GcsUpload::in_session(std::string_view key, ByteView body, bool only_new, const CallContext& ctx, int& tries) {
+  if (only_new) {   // a look before much is sent in vain; what decides is the session's condition
+    const GcsBucket::Call look{.what = "download", .method = "GET", .target = bucket_.object_target(key, "fields=size"), .key = key, .headers = {}, .body = {}};
+    SKALD_TRY(const http::ClientResponse response, bucket_.send(look, ctx));
+    if (response.status == 200) return exists(key);
+  }
   for (int sessions = 1;; ++sessions) {
     SKALD_TRY(const std::string session, start_session(key, body, only_new, ctx));
     std::uint64_t begin = 0;
@@ -126,7 +131,10 @@ Result<void> GcsUpload::in_session(std::string_view key, ByteView body, bool onl
       SKALD_TRY_VOID(ctx.check());
       auto answer = put_piece(session, key, body, begin, ctx, tries);
       if (!answer.ok()) {
-        if (answer.error().code() != ErrorCode::kUnavailable || ++failures > failures_max_) return answer.error();
+        const ErrorCode code = answer.error().code();
+        const bool again = code == ErrorCode::kUnavailable || code == ErrorCode::kDeadlineExceeded;   // the piece's deadline, or the caller's
+        if (!again || ++failures > failures_max_) return answer.error();
+        SKALD_TRY_VOID(ctx.check());
         answer = session_state(session, key, body, ctx, tries);
         if (!answer.ok()) return answer.error();
       }

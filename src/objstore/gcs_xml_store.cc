@@ -119,7 +119,7 @@ Error GcsXmlStore::failure(const Call& call, const http::ClientResponse& respons
     return Error(ErrorCode::kPermissionDenied, message + " (signed with the HMAC key " + key_.access_id + "; check hmac_secret and this machine's clock)");
   if (response.status == 404) {
     if (call.key.empty() || code == "NoSuchBucket" || std::string_view(call.method) == "PUT")
-      return Error(ErrorCode::kInvalidArgument, subject_ + ": the bucket does not exist; create it first (gcloud storage buckets create gs://" + bucket_ + ")");
+      return Error(ErrorCode::kInvalidArgument, message + "; the bucket does not exist: create it first (gcloud storage buckets create gs://" + bucket_ + ")");
     return Error(ErrorCode::kNotFound, subject_ + ": object '" + std::string(call.key) + "' does not exist");
   }
   if (response.status == 413) return Error(ErrorCode::kTooLarge, message);

@@ -139,10 +139,11 @@ std::string origin_of(std::string_view url) {
   return std::string(url.substr(0, begin)) + std::string(authority);
 }
 
-Result<http::ClientResponse> ask(Remote& remote, const http::ClientRequest& request, const CallContext& ctx) {
+Result<http::ClientResponse> ask(Remote& remote, const http::ClientRequest& request, const CallContext& ctx,
+                                 std::function<Verdict(const http::ClientResponse&)> judge) {
   http::ClientRequest sent = request;
   sent.response_bytes_max = kTokenAnswerBytesMax;
-  const RemoteOperation operation{.name = "Token"};
+  const RemoteOperation operation{.name = "Token", .judge = std::move(judge)};
   return remote.run(operation, [&]() -> Result<http::ClientRequest> { return sent; }, ctx);
 }
 

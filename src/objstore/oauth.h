@@ -1,6 +1,7 @@
 // Asking a token service (RFC 6749 and its relatives): encoding of forms, reading of its answers.
 #pragma once
 
+#include <functional>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -27,8 +28,9 @@ http::ClientRequest form_request(std::string url, ByteView form);
 // The address the user is shown: scheme and authority without user, path and query.
 std::string origin_of(std::string_view url);
 
-// One request to a token service, tried as `remote` does.
-Result<http::ClientResponse> ask(Remote& remote, const http::ClientRequest& request, const CallContext& ctx);
+// One request to a token service, tried as `remote` does; also again where `judge` says so.
+Result<http::ClientResponse> ask(Remote& remote, const http::ClientRequest& request, const CallContext& ctx,
+                                 std::function<Verdict(const http::ClientResponse&)> judge = {});
 
 // Trimmed, one line, at most `bytes_max` bytes: text of a service, fit for an error message.
 std::string one_line(std::string_view text, std::size_t bytes_max = 300);

@@ -21,7 +21,7 @@ bool is_whole(ByteRange range);
 Result<Bytes> take_range(http::ClientResponse&& response, ByteRange range, std::string_view what);
 
 // ObjectStore::get() with `send`, which asks for one non-empty range and gives back the service's answer. A range that
-// holds nothing of the object, by its own bounds or the object's, costs a request for one byte to learn the size.
+// holds nothing of the object, by its own bounds or the object's, may cost a request for one byte to learn the size.
 // `failure` says what an answer other than 200, 206 and 416 means.
 Result<Bytes> read_range(ByteRange range, std::string_view what, const std::function<Result<http::ClientResponse>(ByteRange)>& send,
                          const std::function<Error(const http::ClientResponse&)>& failure);

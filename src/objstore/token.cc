@@ -15,8 +15,6 @@ constexpr std::int64_t kRetryAfterNs = 10 * kNanosPerSecond;   // after a failed
 constexpr std::int64_t kRenewalNs = 5 * kNanosPerSecond;       // what a request waits for a renewal it does not need yet
 constexpr std::uint64_t kCredentialBytesMax = 1 << 20;
 
-bool callers_own(ErrorCode code) { return code == ErrorCode::kCancelled || code == ErrorCode::kDeadlineExceeded; }
-
 }  // namespace
 
 Environment process_environment() {
@@ -67,7 +65,7 @@ Result<std::string> CachedToken::get(const CallContext& ctx) {
                   {{"token", what_}, {"seconds_left", (token_->expires_ns - then_ns) / kNanosPerSecond}, {"error", fetched.error().message()}});
         return token_->value;
       }
-      if (!callers_own(fetched.error().code())) {   // a caller who ran out of time says nothing about the others' chances
+      if (ctx.check().ok()) {   // a caller who ran out of time or patience says nothing about the others' chances
         ++failed_flights_;
         last_error_ = fetched.error();
       }

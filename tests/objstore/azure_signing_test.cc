@@ -6,6 +6,7 @@
 
 #include "objstore/azure_account.h"
 #include "objstore/jwt.h"
+#include "objstore/remote.h"
 
 namespace skald::objstore {
 namespace {
@@ -49,8 +50,7 @@ TEST(HttpDates, GoBothWays) {
   const std::int64_t ns = 1'795'176'000LL * kNanosPerSecond;
   EXPECT_EQ(http_date(ns), "Fri, 20 Nov 2026 12:00:00 GMT");
   EXPECT_EQ(http_date(0), "Thu, 01 Jan 1970 00:00:00 GMT");
-  for (std::int64_t s = 0; s < 3'000'000'000LL; s += 123'456'789) EXPECT_EQ(parse_http_date(http_date(s * kNanosPerSecond)), s);
-  for (const char* bad : {"", "x", "Fri, 20 Nov 2026 12:00:00", "Fri, 20 Nov 2026 12:00:00 GMT!"}) EXPECT_EQ(parse_http_date(bad), std::nullopt);
+  for (std::int64_t s = 0; s < 3'000'000'000LL; s += 123'456'789) EXPECT_EQ(parse_http_date_ns(http_date(s * kNanosPerSecond)), s * kNanosPerSecond);
 }
 
 config::AzureConfig with_string(std::string text) {
