@@ -28,12 +28,6 @@ Error explain(const Error& error, const std::string& name) {
   return error.with_prefix(name);
 }
 
-std::vector<double> powers(double first, double factor, int count) {
-  std::vector<double> edges;
-  for (double edge = first; count > 0; --count, edge *= factor) edges.push_back(edge);
-  return edges;
-}
-
 }  // namespace
 
 std::size_t ChunkKeyHash::operator()(const ChunkKey& key) const {
@@ -47,7 +41,7 @@ class ChunkBytes {
  public:
   ChunkBytes(std::weak_ptr<ChunkCache> cache, std::string object_key, const index::ChunkRef& ref, std::uint64_t unit_bytes)
       : cache_(std::move(cache)), object_key_(std::move(object_key)), key_(key_of(ref)), length_(ref.length),
-        hot_length_(std::min(ref.hot_length, ref.length)), unit_bytes_(unit_bytes) {}
+        hot_length_(std::min(ref.hot_length, ref.length)), unit_bytes_(unit_bytes), max_ts_ns_(ref.max_ts_ns) {}
 
   std::string name() const { return name_of(object_key_, key_.offset); }
 
@@ -80,18 +74,18 @@ class ChunkBytes {
     const std::shared_ptr<ChunkCache> cache = cache_.lock();
     if (cache == nullptr) return Error(ErrorCode::kUnavailable, "the store is shut down");
     if (Bytes held; find(begin, end, held)) {
-      cache->fetched_from_cache_.observe(static_cast<double>(end - begin));
+      cache->parts_.count_from_cache(end - begin);
       return held;
     }
     SKALD_TRY_VOID(ctx.check());
     std::uint64_t from = begin, to = end;
     widen(from, to);
-    SKALD_TRY(Bytes bytes, cache->get(object_key_, key_.offset + from, key_.offset + to, ctx));
-    if (from == begin && to == end) return bytes;   // nothing beyond what was asked for: the reader keeps what it needs
-    Bytes part = bytes.substr(begin - from, end - begin);
-    if (cache->charge(key_, this, bytes.size())) {
+    SKALD_TRY(const SharedBytes bytes, read(*cache, from, to, ctx));
+    if (from == begin && to == end) return *bytes;   // nothing beyond what was asked for: the reader keeps what it needs
+    Bytes part = bytes->substr(begin - from, end - begin);
+    if (cache->charge(key_, this, bytes->size())) {
       const std::lock_guard lock(mutex_);
-      if (!dropped_) extents_.push_back({.begin = from, .bytes = std::make_shared<const Bytes>(std::move(bytes))});
+      if (!dropped_) extents_.push_back({.begin = from, .bytes = bytes});
     }
     return part;
   }
@@ -102,6 +96,17 @@ class ChunkBytes {
     std::shared_ptr<const Bytes> bytes;
     std::uint64_t end() const { return begin + bytes->size(); }
   };
+
+  Result<SharedBytes> read(ChunkCache& cache, std::uint64_t from, std::uint64_t to, const CallContext& ctx) const {
+    const ChunkPart part{.object_key = object_key_, .begin = key_.offset + from, .end = key_.offset + to, .max_ts_ns = max_ts_ns_};
+    if (cache.parts_.has_cache()) {
+      if (SharedBytes cached = cache.parts_.find(ctx, std::span(&part, 1)).front(); cached != nullptr) return cached;
+    }
+    SKALD_TRY(Bytes bytes, cache.parts_.read(ctx, part.object_key, part.begin, part.end));
+    auto shared = std::make_shared<const Bytes>(std::move(bytes));
+    if (cache.parts_.has_cache()) cache.parts_.keep(ctx, part, shared);
+    return SharedBytes(std::move(shared));
+  }
 
   bool find(std::uint64_t begin, std::uint64_t end, Bytes& out) const {
     std::shared_ptr<const Bytes> bytes;
@@ -131,6 +136,7 @@ class ChunkBytes {
   const std::string object_key_;
   const ChunkKey key_;
   const std::uint64_t length_, hot_length_, unit_bytes_;
+  const std::int64_t max_ts_ns_;
   mutable std::mutex mutex_;   // guards all below
   std::vector<Extent> extents_;
   bool dropped_ = false;
@@ -140,7 +146,8 @@ class ChunkBytes {
 class ChunkHandle : public std::enable_shared_from_this<ChunkHandle> {
  public:
   ChunkHandle(std::weak_ptr<ChunkCache> cache, std::string object_key, const index::ChunkRef& ref)
-      : cache_(std::move(cache)), object_key_(std::move(object_key)), key_(key_of(ref)), length_(ref.length), hot_length_(ref.hot_length) {}
+      : cache_(std::move(cache)), object_key_(std::move(object_key)), key_(key_of(ref)), length_(ref.length), hot_length_(ref.hot_length),
+        max_ts_ns_(ref.max_ts_ns) {}
 
   std::string name() const { return name_of(object_key_, key_.offset); }
 
@@ -151,6 +158,7 @@ class ChunkHandle : public std::enable_shared_from_this<ChunkHandle> {
     ref.offset = key_.offset;
     ref.length = length_;
     ref.hot_length = hot_length_;
+    ref.max_ts_ns = max_ts_ns_;
     bytes = std::make_shared<ChunkBytes>(cache_, object_key_, ref, cache.gap_bytes_);
     if (!head.empty()) bytes->seed(0, std::move(head));
     const auto fetch = [bytes](std::uint64_t begin, std::uint64_t end, const CallContext& call) { return bytes->fetch(begin, end, call); };
@@ -185,6 +193,7 @@ class ChunkHandle : public std::enable_shared_from_this<ChunkHandle> {
   const std::string object_key_;
   const ChunkKey key_;
   const std::uint32_t length_, hot_length_;
+  const std::int64_t max_ts_ns_;   // by the index: of one of its streams
   std::mutex open_mutex_;       // one reopening at a time
   mutable std::mutex mutex_;    // guards reader_
   std::weak_ptr<chunk::ChunkReader> reader_;
@@ -224,11 +233,15 @@ struct ChunkCache::Span {
     std::uint64_t bytes = 0;          // from the chunk's start
   };
   std::vector<Member> members;
+  SharedBytes cached;                 // the span's bytes, when a cache had them: then there is one member
+
+  ChunkPart part_of(const Member& member) const {
+    return {.object_key = object_key, .begin = member.ref->offset, .end = member.ref->offset + member.bytes, .max_ts_ns = member.ref->max_ts_ns};
+  }
 };
 
-ChunkCache::ChunkCache(objstore::ObjectStore& objects, exec::Pool& pool, obs::Registry& registry, std::uint64_t limit_bytes,
-                       std::uint64_t coalesce_gap_bytes)
-    : objects_(objects), pool_(pool), limit_bytes_(limit_bytes), gap_bytes_(coalesce_gap_bytes),
+ChunkCache::ChunkCache(objstore::ObjectStore& objects, exec::Pool& pool, obs::Registry& registry, const StoreOptions& options)
+    : pool_(pool), parts_(objects, options, registry), limit_bytes_(options.chunk_cache_bytes), gap_bytes_(options.coalesce_gap_bytes),
       entries_gauge_(registry.gauge_family("loki_embeddedcache_entries", "Items in the cache.", {"cache"}).with({"chunksembedded-cache"})),
       bytes_gauge_(registry.gauge_family("loki_embeddedcache_memory_bytes", "Bytes the cache holds.", {"cache"}).with({"chunksembedded-cache"})),
       added_(registry.counter_family("loki_embeddedcache_added_new_total", "Items added to the cache.", {"cache"}).with({"chunksembedded-cache"})),
@@ -236,11 +249,7 @@ ChunkCache::ChunkCache(objstore::ObjectStore& objects, exec::Pool& pool, obs::Re
                    .with({"chunksembedded-cache", "full"})),
       requested_(registry.counter_family("loki_cache_fetched_keys", "Keys looked up in the cache.", {"name"}).with({"chunksembedded-cache"})),
       hits_(registry.counter_family("loki_cache_hits", "Keys found in the cache.", {"name"}).with({"chunksembedded-cache"})),
-      downloaded_(registry.counter_family("loki_store_chunks_downloaded_total", "Chunks whose head was read from the bucket.", {"status"}).with({"matched"})),
-      fetched_from_storage_(registry.histogram_family("loki_chunk_fetcher_fetched_size_bytes", "Bytes of chunks fetched, by source.", {"source"},
-                                                      powers(128, 4, 8)).with({"storage"})),
-      fetched_from_cache_(registry.histogram_family("loki_chunk_fetcher_fetched_size_bytes", "Bytes of chunks fetched, by source.", {"source"},
-                                                    powers(128, 4, 8)).with({"cache"})) {}
+      downloaded_(registry.counter_family("loki_store_chunks_downloaded_total", "Chunks whose head was read from the bucket.", {"status"}).with({"matched"})) {}
 
 std::uint64_t ChunkCache::used_bytes() const {
   const std::lock_guard lock(mutex_);
@@ -307,28 +316,32 @@ void ChunkCache::evict_locked() {
   bytes_gauge_.set(static_cast<double>(used_bytes_));
 }
 
-Result<Bytes> ChunkCache::get(const std::string& key, std::uint64_t begin, std::uint64_t end, const CallContext& ctx) {
-  SKALD_TRY(Bytes bytes, objects_.get(key, {.begin = begin, .end = end}, ctx));
-  if (bytes.size() != end - begin) {
-    return Error(ErrorCode::kCorruption, "object " + key + " ends early: asked for bytes [" + std::to_string(begin) + ", " + std::to_string(end) +
-                                             "), got " + std::to_string(bytes.size()));
-  }
-  fetched_from_storage_.observe(static_cast<double>(bytes.size()));
-  return bytes;
-}
-
 Result<void> ChunkCache::open_span(const CallContext& ctx, const Span& span,
                                    std::vector<std::shared_ptr<const OpenChunk>>& opened) {
   SKALD_TRY_VOID(ctx.check());
-  auto got = get(span.object_key, span.begin, span.end, ctx);
-  if (!got.ok()) return explain(got.error(), name_of(span.object_key, span.members.front().ref->offset));
-  for (const Span::Member& member : span.members) {
+  const auto open_one = [&](const Span::Member& member, Bytes head) -> Result<void> {
     const auto handle = std::make_shared<ChunkHandle>(weak_from_this(), span.object_key, *member.ref);
     std::shared_ptr<ChunkBytes> bytes;
-    SKALD_TRY(std::shared_ptr<chunk::ChunkReader> reader, handle->open(*this, got->substr(member.ref->offset - span.begin, member.bytes), ctx, bytes));
-    downloaded_.add();
+    SKALD_TRY(std::shared_ptr<chunk::ChunkReader> reader, handle->open(*this, std::move(head), ctx, bytes));
     opened[member.position] =
         insert({.key = handle->key(), .chunk = handle->describe(*reader), .reader = reader, .bytes = bytes, .size_bytes = handle->size_bytes(*bytes)});
+    return {};
+  };
+  if (span.cached != nullptr) {
+    Result<void> done = open_one(span.members.front(), *span.cached);
+    if (done.ok() || done.error().code() != ErrorCode::kCorruption) return done;
+    parts_.count_corrupt();   // the bucket decides
+  }
+  auto got = parts_.read(ctx, span.object_key, span.begin, span.end);
+  if (!got.ok()) {
+    const std::string name = name_of(span.object_key, span.members.front().ref->offset);
+    return got.error().code() == ErrorCode::kNotFound ? got.error().with_prefix(name) : explain(got.error(), name);
+  }
+  for (const Span::Member& member : span.members) {
+    Bytes head = got->substr(member.ref->offset - span.begin, member.bytes);
+    if (parts_.has_cache()) parts_.keep(ctx, span.part_of(member), std::make_shared<const Bytes>(head));
+    SKALD_TRY_VOID(open_one(member, std::move(head)));
+    downloaded_.add();
   }
   return {};
 }
@@ -364,21 +377,36 @@ Result<std::vector<std::shared_ptr<const OpenChunk>>> ChunkCache::open(const Cal
   if (missing.empty()) return opened;
 
   std::sort(missing.begin(), missing.end(), [&](std::size_t a, std::size_t b) { return key_of(*wanted[a]) < key_of(*wanted[b]); });
+  // A chunk smaller than what a second request would cost comes as a whole.
+  const auto head_bytes = [&](const index::ChunkRef& ref) -> std::uint64_t {
+    return ref.length <= gap_bytes_ / 4 ? ref.length : std::min(ref.hot_length, ref.length);
+  };
+  std::vector<SharedBytes> cached(missing.size());
+  if (parts_.has_cache()) {
+    std::vector<ChunkPart> parts;
+    parts.reserve(missing.size());
+    for (const std::size_t position : missing) {
+      const index::ChunkRef& ref = *wanted[position];
+      parts.push_back({.object_key = chunk::object_key(tenant, ref.object.shard_start_ns, ref.object.id), .begin = ref.offset,
+                       .end = ref.offset + head_bytes(ref), .max_ts_ns = ref.max_ts_ns});
+    }
+    cached = parts_.find(ctx, parts);
+  }
   std::vector<Span> spans;
-  const Ulid* last_object = nullptr;
-  for (const std::size_t position : missing) {
+  const Ulid* last_object = nullptr;   // of the last span, which may still grow
+  for (std::size_t i = 0; i < missing.size(); ++i) {
+    const std::size_t position = missing[i];
     const index::ChunkRef& ref = *wanted[position];
-    // A chunk smaller than what a second request would cost comes as a whole.
-    const std::uint64_t bytes = ref.length <= gap_bytes_ / 4 ? ref.length : std::min(ref.hot_length, ref.length);
-    const std::uint64_t end = ref.offset + bytes;
-    const bool joins = last_object != nullptr && *last_object == ref.object.id && ref.offset <= spans.back().end + gap_bytes_ &&
+    const std::uint64_t bytes = head_bytes(ref), end = ref.offset + bytes;
+    const bool joins = cached[i] == nullptr && last_object != nullptr && *last_object == ref.object.id && ref.offset <= spans.back().end + gap_bytes_ &&
                        end - spans.back().begin <= kRequestBytesMax;
     if (!joins) {
-      spans.push_back({.object_key = chunk::object_key(tenant, ref.object.shard_start_ns, ref.object.id), .begin = ref.offset, .end = end, .members = {}});
+      spans.push_back({.object_key = chunk::object_key(tenant, ref.object.shard_start_ns, ref.object.id), .begin = ref.offset, .end = end, .members = {},
+                       .cached = cached[i]});
     }
     spans.back().end = std::max(spans.back().end, end);
     spans.back().members.push_back({.ref = &ref, .position = position, .bytes = bytes});
-    last_object = &ref.object.id;
+    last_object = cached[i] == nullptr ? &ref.object.id : nullptr;
   }
 
   std::mutex mutex;   // guards first_error

@@ -16,6 +16,7 @@
 #include "skald/index/chunk_ref.h"
 #include "skald/objstore/object_store.h"
 #include "skald/obs/metrics.h"
+#include "store/chunk_parts.h"
 
 namespace skald::store {
 
@@ -45,10 +46,10 @@ class ChunkHandle;
 // Thread-safe.
 class ChunkCache : public std::enable_shared_from_this<ChunkCache> {
  public:
-  ChunkCache(objstore::ObjectStore& objects, exec::Pool& pool, obs::Registry& registry, std::uint64_t limit_bytes,
-             std::uint64_t coalesce_gap_bytes);
+  ChunkCache(objstore::ObjectStore& objects, exec::Pool& pool, obs::Registry& registry, const StoreOptions& options);
 
-  // Opens the chunks, in the order of `wanted` (distinct chunks). An error names object key and offset.
+  // Opens the chunks, in the order of `wanted` (distinct chunks). An error names object key and offset. kNotFound: an object
+  // is not there (any more); the caller knows whether that is damage.
   Result<std::vector<std::shared_ptr<const OpenChunk>>> open(const CallContext& ctx, const std::string& tenant,
                                                              std::span<const index::ChunkRef* const> wanted);
   std::uint64_t used_bytes() const;
@@ -73,7 +74,7 @@ class ChunkCache : public std::enable_shared_from_this<ChunkCache> {
     std::shared_ptr<const chunk::Columns> columns;
     std::uint64_t size_bytes = 0;
   };
-  struct Span;   // one GET and the chunks whose heads it brings
+  struct Span;   // one GET (or one cached part) and the chunks whose heads it brings
 
   std::shared_ptr<const OpenChunk> find(const ChunkKey& key);
   // The entry of the key afterwards: this one, or the one that another query was quicker with.
@@ -81,12 +82,11 @@ class ChunkCache : public std::enable_shared_from_this<ChunkCache> {
   // More bytes of an entry are about to be kept; false when the entry is not in the cache (any more).
   bool charge(const ChunkKey& key, const ChunkBytes* bytes, std::uint64_t size_bytes);
   void evict_locked();
-  Result<Bytes> get(const std::string& key, std::uint64_t begin, std::uint64_t end, const CallContext& ctx);
   Result<void> open_span(const CallContext& ctx, const Span& span,
                          std::vector<std::shared_ptr<const OpenChunk>>& opened);
 
-  objstore::ObjectStore& objects_;
   exec::Pool& pool_;
+  ChunkParts parts_;
   const std::uint64_t limit_bytes_;
   const std::uint64_t gap_bytes_;
   obs::Gauge& entries_gauge_;
@@ -96,8 +96,6 @@ class ChunkCache : public std::enable_shared_from_this<ChunkCache> {
   obs::Counter& requested_;
   obs::Counter& hits_;
   obs::Counter& downloaded_;
-  obs::Histogram& fetched_from_storage_;
-  obs::Histogram& fetched_from_cache_;
 
   mutable std::mutex mutex_;   // guards all below
   std::list<Entry> lru_;       // front = used last

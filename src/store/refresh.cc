@@ -1,4 +1,4 @@
-// Index objects in the bucket → opened readers. The only place that lists.
+// Index objects in the bucket → what queries look at. The only place that lists.
 #include <algorithm>
 #include <set>
 
@@ -8,54 +8,130 @@
 namespace skald::store {
 namespace {
 
-struct Listed {
-  index::DayIndexKey name;
-  std::string key;
-};
-
 Result<std::vector<std::string>> list_tenants(objstore::ObjectStore& objects, const CallContext& ctx) {
   SKALD_TRY(std::vector<std::string> tenants, objstore::list_folders(objects, "", ctx));
   for (std::string& tenant : tenants) tenant.pop_back();   // the '/'
   return tenants;
 }
 
-Result<std::vector<Listed>> list_indexes(objstore::ObjectStore& objects, const CallContext& ctx, const std::string& tenant) {
-  SKALD_TRY(std::vector<objstore::ObjectInfo> found, objstore::list_objects(objects, tenant + "/index/", ctx));
-  std::vector<Listed> listed;
+Result<std::vector<IndexObjectPtr>> list_indexes(objstore::ObjectStore& objects, const CallContext& ctx, const std::string& tenant,
+                                                 std::optional<std::int64_t> only_day) {
+  std::string prefix = tenant + "/index/";
+  if (only_day.has_value()) prefix += "index_" + std::to_string(*only_day) + "/";
+  SKALD_TRY(std::vector<objstore::ObjectInfo> found, objstore::list_objects(objects, prefix, ctx));
+  std::vector<IndexObjectPtr> listed;
   for (objstore::ObjectInfo& object : found) {
-    std::optional<index::DayIndexKey> name = index::parse_day_index_key(object.key);
-    if (name.has_value() && name->tenant == tenant) listed.push_back({.name = std::move(*name), .key = std::move(object.key)});
+    const std::optional<index::DayIndexKey> name = index::parse_day_index_key(object.key);
+    if (name.has_value() && name->tenant == tenant) listed.push_back(std::make_shared<IndexObject>(std::move(object.key), name->id, name->day));
   }
   return listed;
 }
 
-Result<std::shared_ptr<const index::DayIndexReader>> open_index(objstore::ObjectStore& objects, const CallContext& ctx, const Listed& listed) {
-  auto bytes = objects.get(listed.key, {}, ctx);
-  if (!bytes.ok()) return bytes.error().with_prefix("index object " + listed.key);
-  auto reader = index::DayIndexReader::open(std::make_shared<const Bytes>(std::move(*bytes)));
-  if (!reader.ok()) return reader.error().with_prefix("index object " + listed.key);
-  const index::DayIndexHeader& header = (*reader)->header();
-  if (header.id != listed.name.id || header.day != listed.name.day) {
-    return Error(ErrorCode::kCorruption, "index object " + listed.key + ": its header names day " + std::to_string(header.day) + " and object " +
-                                             header.id.to_string());
-  }
-  return reader;
+std::vector<IndexObjectPtr> objects_in(const TenantView& view, std::int64_t first_day, std::int64_t last_day) {
+  std::vector<IndexObjectPtr> found;
+  for (auto day = view.days->lower_bound(first_day); day != view.days->end() && day->first <= last_day; ++day)
+    found.insert(found.end(), day->second.begin(), day->second.end());
+  return found;
 }
 
-// Removed between listing and reading: a compactor replaced it, and the next listing knows by what.
-bool is_gone(objstore::ObjectStore& objects, const CallContext& ctx, const std::string& key) {
-  const auto found = objstore::list_objects(objects, key, ctx);
-  return found.ok() && std::none_of(found->begin(), found->end(), [&](const auto& object) { return object.key == key; });
+// Ids that objects among `objects` replace, as far as they have been opened; sorted.
+std::vector<Ulid> replaced_by(const std::vector<IndexObjectPtr>& objects) {
+  std::vector<Ulid> replaced;
+  for (const IndexObjectPtr& object : objects)
+    if (const auto inputs = object->inputs(); inputs != nullptr) replaced.insert(replaced.end(), inputs->begin(), inputs->end());
+  std::sort(replaced.begin(), replaced.end());
+  return replaced;
 }
 
-std::shared_ptr<const index::DayIndexReader> find_open(const DayObjects& days, const index::DayIndexKey& name) {
-  const auto day = days.find(name.day);
-  if (day == days.end()) return nullptr;
-  const auto found = std::find_if(day->second.begin(), day->second.end(), [&](const DayObject& object) { return object.id == name.id; });
-  return found == day->second.end() ? nullptr : found->reader;
-}
+bool is_among(const std::vector<Ulid>& sorted, const Ulid& id) { return std::binary_search(sorted.begin(), sorted.end(), id); }
 
 }  // namespace
+
+Result<void> Store::State::list_tenant(const CallContext& ctx, const std::string& tenant, std::optional<std::int64_t> only_day) {
+  const std::shared_ptr<TenantIndex> known = find(tenant);
+  const std::uint64_t listing_began = known == nullptr ? 0 : known->ship_sequence();
+  auto listed = list_indexes(objects, ctx, tenant, only_day);
+  if (!listed.ok()) return listed.error().with_prefix("tenant " + tenant + ": list index");
+  if (listed->empty() && known == nullptr) return {};   // chunks without an index yet, or something else altogether
+  find_or_add(tenant)->replace_listed(*listed, listing_began, only_day);
+  return {};
+}
+
+Result<void> Store::State::list_again(const CallContext& ctx, const TenantView& seen, std::optional<std::int64_t> only_day) {
+  const std::lock_guard refreshing(refresh_mutex);
+  const std::shared_ptr<TenantIndex> tenant = find(ctx.tenant);
+  if (tenant == nullptr || tenant->view().listing != seen.listing) return {};   // somebody else did meanwhile
+  auto done = list_tenant(ctx, ctx.tenant, only_day);
+  syncs.with({"store", done.ok() ? "success" : "failure", "query"}).add();
+  return done;
+}
+
+Result<QuerySources> Store::State::sources(const CallContext& ctx, const TenantIndex& tenant, const index::TimeRange& range) {
+  const std::int64_t first_day = index::day_of(range.start_ns), last_day = index::day_of(range.end_ns);
+  for (bool listed_again = false;; listed_again = true) {
+    QuerySources out{.view = tenant.view(), .readers = {}, .all = {}};
+    const std::vector<IndexObjectPtr> all = objects_in(out.view, first_day, last_day);
+    const std::vector<Ulid> known_replaced = replaced_by(all);
+    std::vector<IndexObjectPtr> wanted;
+    for (const IndexObjectPtr& object : all)
+      if (!is_among(known_replaced, object->id())) wanted.push_back(object);
+    std::vector<std::optional<Result<IndexReaderPtr>>> opened(wanted.size());
+    const auto open_one = [&](std::size_t i) { opened[i] = index_objects.open(ctx, wanted[i]); };
+    std::vector<std::size_t> absent;   // from memory
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+      if (index_objects.find(*wanted[i]) != nullptr) open_one(i);
+      else absent.push_back(i);
+    }
+    if (absent.size() == 1) open_one(absent.front());
+    else pool.parallel_for(absent.size(), [&](std::size_t i) { open_one(absent[i]); });
+
+    // Opening told more of what is replaced: an error of such an object is nobody's business.
+    const std::vector<Ulid> replaced = replaced_by(all);
+    std::optional<std::int64_t> vanished_day;
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+      if (is_among(replaced, wanted[i]->id())) continue;
+      if (opened[i]->ok()) {
+        out.readers.push_back(**opened[i]);
+        out.all.push_back({.index = out.readers.back().get(), .whole_days = true});
+        continue;
+      }
+      const Error& error = opened[i]->error();
+      if (error.code() != ErrorCode::kNotFound) return error;
+      if (listed_again) return Error(ErrorCode::kCorruption, error.message());
+      vanished_day = wanted[i]->day();
+    }
+    if (vanished_day.has_value()) {
+      // A compactor replaced it since we listed, and by what only a listing tells. Usually one day; else all of them.
+      const bool several = std::any_of(wanted.begin(), wanted.end(), [&](const IndexObjectPtr& object) { return object->day() != *vanished_day; });
+      SKALD_TRY_VOID(list_again(ctx, out.view, several ? std::nullopt : vanished_day));
+      continue;
+    }
+    for (const auto& pending : out.view.pending)
+      if (pending->chunk_count() != 0) out.all.push_back({.index = pending.get(), .whole_days = false});
+    return out;
+  }
+}
+
+Result<void> Store::State::open_ahead(const CallContext& ctx, const std::string& tenant) {
+  const std::shared_ptr<TenantIndex> known = find(tenant);
+  if (known == nullptr || query_ready_days <= 0) return {};
+  const std::int64_t today = index::day_of(ctx.clock->now_ns());
+  const TenantView view = known->view();
+  const std::vector<IndexObjectPtr> wanted = objects_in(view, today - std::min(query_ready_days, today), today);
+  std::vector<Result<void>> results(wanted.size());
+  pool.parallel_for(wanted.size(), [&](std::size_t i) {
+    auto opened = index_objects.open(ctx, wanted[i]);
+    // Gone since the listing: whoever needs the day will list again.
+    if (!opened.ok() && opened.error().code() != ErrorCode::kNotFound) results[i] = opened.error();
+  });
+  const std::vector<Ulid> replaced = replaced_by(wanted);
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    if (results[i].ok() || is_among(replaced, wanted[i]->id())) continue;
+    log::error("index object not opened", {{"tenant", tenant}, {"key", wanted[i]->key()}, {"err", results[i].error().message()}});
+    return results[i];
+  }
+  return {};
+}
 
 Result<void> Store::refresh(const CallContext& ctx) {
   const std::lock_guard refreshing(state_->refresh_mutex);
@@ -69,50 +145,17 @@ Result<void> Store::refresh(const CallContext& ctx) {
   std::set<std::string> names(tenants->begin(), tenants->end());
   for (const auto& [tenant, tenant_index] : state_->all()) names.insert(tenant);
 
-  std::unique_ptr<Error> first_error;
+  std::optional<Error> first_error;
   for (const std::string& tenant : names) {
     CallContext tenant_ctx = ctx;
     tenant_ctx.tenant = tenant;
-    const std::shared_ptr<TenantIndex> known = state_->find(tenant);
-    const std::uint64_t listing_began = known == nullptr ? 0 : known->ship_sequence();
-    auto listed = list_indexes(state_->objects, tenant_ctx, tenant);
-    if (!listed.ok()) {
-      if (first_error == nullptr) first_error = std::make_unique<Error>(listed.error().with_prefix("tenant " + tenant + ": list index"));
-      continue;
-    }
-    if (listed->empty() && known == nullptr) continue;   // chunks without an index yet, or something else altogether
-    const std::shared_ptr<TenantIndex> tenant_index = state_->find_or_add(tenant);
-    const TenantView view = tenant_index->view();
-    std::vector<DayObject> opened(listed->size());
-    std::vector<char> gone(listed->size(), 0);
-    state_->pool.parallel_for(listed->size(), [&](std::size_t i) {
-      const Listed& one = (*listed)[i];
-      opened[i] = {.key = one.key, .id = one.name.id, .reader = find_open(*view.days, one.name), .failure = nullptr};
-      if (opened[i].reader != nullptr) return;
-      auto reader = open_index(state_->objects, tenant_ctx, one);
-      if (reader.ok()) {
-        opened[i].reader = std::move(*reader);
-      } else if (reader.error().code() == ErrorCode::kNotFound && is_gone(state_->objects, tenant_ctx, one.key)) {
-        gone[i] = 1;
-      } else {
-        const ErrorCode code = reader.error().code() == ErrorCode::kNotFound ? ErrorCode::kCorruption : reader.error().code();
-        opened[i].failure = std::make_shared<const Error>(code, reader.error().message());
-      }
-    });
-    // A refresh that was told to stop has learnt nothing about what it did not read.
+    Result<void> done = state_->list_tenant(tenant_ctx, tenant, std::nullopt);
+    if (done.ok()) done = state_->open_ahead(tenant_ctx, tenant);
     if (auto stopped = ctx.check(); !stopped.ok()) return report(std::move(stopped));
-    DayObjects days;
-    for (std::size_t i = 0; i < opened.size(); ++i) {
-      if (gone[i] != 0) continue;
-      if (opened[i].failure != nullptr) {
-        log::error("index object not opened", {{"tenant", tenant}, {"key", opened[i].key}, {"err", opened[i].failure->message()}});
-        if (first_error == nullptr) first_error = std::make_unique<Error>(*opened[i].failure);
-      }
-      days[(*listed)[i].name.day].push_back(std::move(opened[i]));   // listed in key order, so sorted by id within a day
-    }
-    tenant_index->replace_listed(std::move(days), listing_began);
+    if (!done.ok() && !first_error.has_value()) first_error = std::move(done).error();
   }
-  if (first_error != nullptr) return report(*first_error);
+  state_->index_objects.prune();
+  if (first_error.has_value()) return report(*first_error);
   return report({});
 }
 

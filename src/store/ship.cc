@@ -31,19 +31,20 @@ Result<std::map<std::int64_t, std::unique_ptr<index::DayIndexBuilder>>> build_da
   return days;
 }
 
-Result<std::map<std::int64_t, DayObject>> write_days(objstore::ObjectStore& objects, const CallContext& ctx, const std::string& tenant,
-                                                     const Frozen& frozen) {
+Result<std::map<std::int64_t, IndexObjectPtr>> write_days(objstore::ObjectStore& objects, IndexObjects& index_objects, const CallContext& ctx, const std::string& tenant,
+                                                         const Frozen& frozen) {
   SKALD_TRY(const auto builders, build_days(tenant, frozen, *ctx.clock));
-  std::map<std::int64_t, DayObject> written;
+  std::map<std::int64_t, IndexObjectPtr> written;
   for (const auto& [day, builder] : builders) {
     SKALD_TRY_VOID(ctx.check());
     SKALD_TRY(index::BuiltDayIndex built, builder->finish());
-    DayObject object{.key = index::day_index_key(tenant, day, built.header.id), .id = built.header.id, .reader = nullptr, .failure = nullptr};
+    const auto object = std::make_shared<IndexObject>(index::day_index_key(tenant, day, built.header.id), built.header.id, day);
     // Opened before it is written: what we cannot read must not replace what is pending.
     auto bytes = std::make_shared<const Bytes>(std::move(built.bytes));
-    SKALD_TRY(object.reader, index::DayIndexReader::open(bytes));
-    SKALD_TRY_VOID(objects.put(object.key, *bytes, ctx));
-    written.emplace(day, std::move(object));
+    SKALD_TRY(IndexReaderPtr reader, index::DayIndexReader::open(bytes));
+    SKALD_TRY_VOID(objects.put(object->key(), *bytes, ctx));
+    index_objects.add(object, std::move(reader));
+    written.emplace(day, object);
   }
   return written;
 }
@@ -59,7 +60,7 @@ Result<void> Store::ship_pending(const CallContext& ctx) {
     CallContext tenant_ctx = ctx;
     tenant_ctx.tenant = tenant;
     const std::int64_t start_ns = ctx.clock->monotonic_ns();
-    auto written = write_days(state_->objects, tenant_ctx, tenant, frozen);
+    auto written = write_days(state_->objects, state_->index_objects, tenant_ctx, tenant, frozen);
     const double duration_s = static_cast<double>(ctx.clock->monotonic_ns() - start_ns) / 1e9;
     state_->request_duration.with({"index_chunk", written.ok() ? "200" : "500", "store"}).observe(duration_s);
     const char* status = written.ok() ? "success" : "failure";

@@ -104,12 +104,11 @@ std::vector<double> index_request_edges() {
   return edges;
 }
 
-Result<std::vector<StreamChunkRefs>> find_refs(exec::Pool& pool, const CallContext& ctx, const TenantView& view, const rpc::SelectRequest& request,
+Result<std::vector<StreamChunkRefs>> find_refs(exec::Pool& pool, const CallContext& ctx, const QuerySources& sources, const rpc::SelectRequest& request,
                                                index::WithSketches with_sketches) {
   const index::TimeRange range = range_of(request);
-  SKALD_TRY(const std::vector<QuerySource> sources, sources_of(view, range));
   SKALD_TRY(auto parts, ask_all<std::vector<StreamChunkRefs>>(
-                            pool, ctx, sources, [&](const QuerySource& source, std::vector<StreamChunkRefs>& out) -> Result<void> {
+                            pool, ctx, sources.all, [&](const QuerySource& source, std::vector<StreamChunkRefs>& out) -> Result<void> {
                               SKALD_TRY(const index::SeriesBitmap matched, source.index->match(request.matchers));
                               if (!matched.any()) return {};
                               return source.index->append_chunk_refs(matched, range, with_sketches, out);
@@ -137,11 +136,9 @@ Result<std::vector<StreamChunkRefs>> find_refs(exec::Pool& pool, const CallConte
 
 // Label calls honour times by whole days, as the index is kept.
 template <class Append>
-Result<std::vector<std::string>> find_texts(exec::Pool& pool, const CallContext& ctx, const TenantView& view, const rpc::SelectRequest& request,
-                                            const Append& append) {
-  const index::TimeRange days = whole_days(range_of(request));
-  SKALD_TRY(const std::vector<QuerySource> sources, sources_of(view, days));
-  SKALD_TRY(auto parts, ask_all<std::vector<std::string>>(pool, ctx, sources, [&](const QuerySource& source, std::vector<std::string>& out) -> Result<void> {
+Result<std::vector<std::string>> find_texts(exec::Pool& pool, const CallContext& ctx, const QuerySources& sources, const index::TimeRange& days,
+                                            const rpc::SelectRequest& request, const Append& append) {
+  SKALD_TRY(auto parts, ask_all<std::vector<std::string>>(pool, ctx, sources.all, [&](const QuerySource& source, std::vector<std::string>& out) -> Result<void> {
                           SKALD_TRY(index::SeriesBitmap matched, source.index->match(request.matchers));
                           if (!source.whole_days) SKALD_TRY_VOID(source.index->restrict_to(days, matched));
                           if (!matched.any()) return {};
@@ -157,7 +154,8 @@ Result<std::vector<std::string>> find_texts(exec::Pool& pool, const CallContext&
 
 Store::State::State(objstore::ObjectStore& objects_in, exec::Pool& pool_in, obs::Registry& registry, const StoreOptions& options)
     : objects(objects_in), pool(pool_in),
-      chunks(std::make_shared<ChunkCache>(objects_in, pool_in, registry, options.chunk_cache_bytes, options.coalesce_gap_bytes)),
+      chunks(std::make_shared<ChunkCache>(objects_in, pool_in, registry, options)), index_objects(objects_in, options, registry),
+      query_ready_days(options.query_ready_num_days),
       request_duration(registry.histogram_family("loki_index_request_duration_seconds", "Time spent on index queries and writes.",
                                                  {"operation", "status_code", "component"}, index_request_edges())),
       refs_matched(registry.counter_family("loki_index_chunk_refs_total", "Chunk references looked up.", {"status"}).with({"matched"})),
@@ -205,16 +203,35 @@ Result<std::vector<StreamChunkRefs>> Store::refs(const CallContext& ctx, const r
   const auto tenant = state_->find(ctx.tenant);
   if (tenant == nullptr || request.end_ns < request.start_ns) return std::vector<StreamChunkRefs>();
   const RequestTimer timer(state_->request_duration, "stats", *ctx.clock);
-  return timer.observe(find_refs(state_->pool, ctx, tenant->view(), request, with_sketches));
+  const auto find = [&]() -> Result<std::vector<StreamChunkRefs>> {
+    SKALD_TRY(const QuerySources sources, state_->sources(ctx, *tenant, range_of(request)));
+    return find_refs(state_->pool, ctx, sources, request, with_sketches);
+  };
+  return timer.observe(find());
 }
 
 Result<chunk::SelectResult> Store::select(const CallContext& ctx, const rpc::SelectRequest& request) {
-  chunk::SelectResult result;
   const auto tenant = state_->find(ctx.tenant);
-  if (tenant == nullptr || request.end_ns < request.start_ns) return result;
-  const RequestTimer timer(state_->request_duration, "chunk_refs", *ctx.clock);
-  SKALD_TRY(const std::vector<StreamChunkRefs> streams,
-            timer.observe(find_refs(state_->pool, ctx, tenant->view(), request, index::WithSketches::kNo)));
+  if (tenant == nullptr || request.end_ns < request.start_ns) return chunk::SelectResult();
+  TenantView seen;
+  auto first = state_->select(ctx, *tenant, request, seen);
+  if (first.ok() || first.error().code() != ErrorCode::kNotFound) return first;
+  // A compactor may have replaced the chunk and removed the old one: whatever our listing is older than the grace period for.
+  SKALD_TRY_VOID(state_->list_again(ctx, seen, std::nullopt));
+  auto second = state_->select(ctx, *tenant, request, seen);
+  if (second.ok() || second.error().code() != ErrorCode::kNotFound) return second;
+  return Error(ErrorCode::kCorruption, "the index lists an object that is missing: " + second.error().message());
+}
+
+Result<chunk::SelectResult> Store::State::select(const CallContext& ctx, const TenantIndex& tenant, const rpc::SelectRequest& request, TenantView& seen) {
+  chunk::SelectResult result;
+  const RequestTimer timer(request_duration, "chunk_refs", *ctx.clock);
+  const auto find = [&]() -> Result<std::vector<StreamChunkRefs>> {
+    SKALD_TRY(const QuerySources sources, this->sources(ctx, tenant, range_of(request)));
+    seen = sources.view;
+    return find_refs(pool, ctx, sources, request, index::WithSketches::kNo);
+  };
+  SKALD_TRY(const std::vector<StreamChunkRefs> streams, timer.observe(find()));
   result.stats.chunk_refs_lookup_ns = timer.elapsed_ns();
 
   std::unordered_map<ChunkKey, std::size_t, ChunkKeyHash> positions;   // of distinct chunks in `wanted`
@@ -228,9 +245,9 @@ Result<chunk::SelectResult> Store::select(const CallContext& ctx, const rpc::Sel
   }
   result.stats.store_chunk_refs = ref_count;
   result.stats.store_chunks_matched = wanted.size();
-  state_->refs_matched.add(static_cast<double>(ref_count));
-  state_->series_matched.add(static_cast<double>(streams.size()));
-  SKALD_TRY(const auto opened, state_->chunks->open(ctx, ctx.tenant, wanted));
+  refs_matched.add(static_cast<double>(ref_count));
+  series_matched.add(static_cast<double>(streams.size()));
+  SKALD_TRY(const auto opened, chunks->open(ctx, ctx.tenant, wanted));
 
   const index::TimeRange range{.start_ns = request.start_ns, .end_ns = request.end_ns};
   result.streams.reserve(streams.size());
@@ -251,12 +268,11 @@ Result<std::vector<model::LabelsPtr>> Store::series(const CallContext& ctx, cons
   const auto tenant = state_->find(ctx.tenant);
   if (tenant == nullptr || request.end_ns < request.start_ns) return std::vector<model::LabelsPtr>();
   const RequestTimer timer(state_->request_duration, "series", *ctx.clock);
-  const TenantView view = tenant->view();
   const auto find = [&]() -> Result<std::vector<model::LabelsPtr>> {
     const index::TimeRange range = range_of(request);
-    SKALD_TRY(const std::vector<QuerySource> sources, sources_of(view, range));
+    SKALD_TRY(const QuerySources sources, state_->sources(ctx, *tenant, range));
     SKALD_TRY(auto parts, ask_all<std::vector<model::LabelsPtr>>(
-                              state_->pool, ctx, sources, [&](const QuerySource& source, std::vector<model::LabelsPtr>& out) -> Result<void> {
+                              state_->pool, ctx, sources.all, [&](const QuerySource& source, std::vector<model::LabelsPtr>& out) -> Result<void> {
                                 SKALD_TRY(const index::SeriesBitmap matched, source.index->match(request.matchers));
                                 return source.index->append_series(matched, range, out);
                               }));
@@ -276,8 +292,11 @@ Result<std::vector<rpc::SeriesVolume>> Store::volumes(const CallContext& ctx, co
   const auto tenant = state_->find(ctx.tenant);
   if (tenant == nullptr || request.end_ns < request.start_ns) return std::vector<rpc::SeriesVolume>();
   const RequestTimer timer(state_->request_duration, "volume", *ctx.clock);
-  const TenantView view = tenant->view();
-  SKALD_TRY(const std::vector<StreamChunkRefs> streams, timer.observe(find_refs(state_->pool, ctx, view, request, index::WithSketches::kYes)));
+  const auto find = [&]() -> Result<std::vector<StreamChunkRefs>> {
+    SKALD_TRY(const QuerySources sources, state_->sources(ctx, *tenant, range_of(request)));
+    return find_refs(state_->pool, ctx, sources, request, index::WithSketches::kYes);
+  };
+  SKALD_TRY(const std::vector<StreamChunkRefs> streams, timer.observe(find()));
   const index::TimeRange range{.start_ns = request.start_ns, .end_ns = request.end_ns};
   std::vector<rpc::SeriesVolume> volumes;
   volumes.reserve(streams.size());
@@ -297,20 +316,30 @@ Result<std::vector<std::string>> Store::label_names(const CallContext& ctx, cons
   const auto tenant = state_->find(ctx.tenant);
   if (tenant == nullptr || request.end_ns < request.start_ns) return std::vector<std::string>();
   const RequestTimer timer(state_->request_duration, "label_names", *ctx.clock);
-  return timer.observe(find_texts(state_->pool, ctx, tenant->view(), request,
-                                  [](const index::SeriesIndex& index, const index::SeriesBitmap& only, std::vector<std::string>& out) {
-                                    return index.append_label_names(only, out);
-                                  }));
+  const auto find = [&]() -> Result<std::vector<std::string>> {
+    const index::TimeRange days = whole_days(range_of(request));
+    SKALD_TRY(const QuerySources sources, state_->sources(ctx, *tenant, days));
+    return find_texts(state_->pool, ctx, sources, days, request,
+                      [](const index::SeriesIndex& index, const index::SeriesBitmap& only, std::vector<std::string>& out) {
+                        return index.append_label_names(only, out);
+                      });
+  };
+  return timer.observe(find());
 }
 
 Result<std::vector<std::string>> Store::label_values(const CallContext& ctx, const std::string& name, const rpc::SelectRequest& request) {
   const auto tenant = state_->find(ctx.tenant);
   if (tenant == nullptr || request.end_ns < request.start_ns) return std::vector<std::string>();
   const RequestTimer timer(state_->request_duration, "label_values", *ctx.clock);
-  return timer.observe(find_texts(state_->pool, ctx, tenant->view(), request,
-                                  [&](const index::SeriesIndex& index, const index::SeriesBitmap& only, std::vector<std::string>& out) {
-                                    return index.append_label_values(name, only, out);
-                                  }));
+  const auto find = [&]() -> Result<std::vector<std::string>> {
+    const index::TimeRange days = whole_days(range_of(request));
+    SKALD_TRY(const QuerySources sources, state_->sources(ctx, *tenant, days));
+    return find_texts(state_->pool, ctx, sources, days, request,
+                      [&](const index::SeriesIndex& index, const index::SeriesBitmap& only, std::vector<std::string>& out) {
+                        return index.append_label_values(name, only, out);
+                      });
+  };
+  return timer.observe(find());
 }
 
 }  // namespace skald::store

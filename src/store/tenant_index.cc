@@ -5,23 +5,30 @@
 namespace skald::store {
 namespace {
 
-bool by_id(const DayObject& a, const DayObject& b) { return a.id < b.id; }
+bool by_id(const IndexObjectPtr& a, const IndexObjectPtr& b) { return a->id() < b->id(); }
 
-void insert_object(DayObjects& days, std::int64_t day, DayObject object) {
-  std::vector<DayObject>& objects = days[day];
+void insert_object(DayObjects& days, const IndexObjectPtr& object) {
+  std::vector<IndexObjectPtr>& objects = days[object->day()];
   const auto at = std::lower_bound(objects.begin(), objects.end(), object, by_id);
-  if (at != objects.end() && at->id == object.id) {
-    *at = std::move(object);
+  if (at != objects.end() && (*at)->id() == object->id()) {
+    *at = object;
   } else {
-    objects.insert(at, std::move(object));
+    objects.insert(at, object);
   }
+}
+
+IndexObjectPtr find_object(const DayObjects& days, const IndexObject& wanted) {
+  const auto day = days.find(wanted.day());
+  if (day == days.end()) return nullptr;
+  const auto at = std::lower_bound(day->second.begin(), day->second.end(), wanted.id(), [](const IndexObjectPtr& a, const Ulid& id) { return a->id() < id; });
+  return at != day->second.end() && (*at)->id() == wanted.id() ? *at : nullptr;
 }
 
 }  // namespace
 
 TenantView TenantIndex::view() const {
   const std::lock_guard lock(mutex_);
-  TenantView view{.days = days_, .pending = frozen_};
+  TenantView view{.days = days_, .pending = frozen_, .listing = listings_};
   view.pending.push_back(current_);
   return view;
 }
@@ -48,13 +55,13 @@ std::vector<std::shared_ptr<const index::MemoryIndex>> TenantIndex::freeze_pendi
 }
 
 void TenantIndex::replace_shipped(const std::vector<std::shared_ptr<const index::MemoryIndex>>& frozen,
-                                  const std::map<std::int64_t, DayObject>& objects) {
+                                  const std::map<std::int64_t, IndexObjectPtr>& objects) {
   const std::lock_guard lock(mutex_);
   auto days = std::make_shared<DayObjects>(*days_);
   ++ship_sequence_;
   for (const auto& [day, object] : objects) {
-    insert_object(*days, day, object);
-    shipped_.emplace_back(ship_sequence_, object.id);
+    insert_object(*days, object);
+    shipped_.emplace_back(ship_sequence_, object->id());
   }
   days_ = std::move(days);
   std::erase_if(frozen_, [&](const auto& held) { return std::find(frozen.begin(), frozen.end(), held) != frozen.end(); });
@@ -65,40 +72,30 @@ std::uint64_t TenantIndex::ship_sequence() const {
   return ship_sequence_;
 }
 
-void TenantIndex::replace_listed(DayObjects listed, std::uint64_t listing_began) {
+void TenantIndex::replace_listed(const std::vector<IndexObjectPtr>& listed, std::uint64_t listing_began, std::optional<std::int64_t> only_day) {
   const std::lock_guard lock(mutex_);
-  std::erase_if(shipped_, [&](const auto& shipped) { return shipped.first <= listing_began; });
+  // A listing of one day confirms nothing of the others.
+  if (!only_day.has_value()) std::erase_if(shipped_, [&](const auto& shipped) { return shipped.first <= listing_began; });
+  auto days = std::make_shared<DayObjects>();
+  if (only_day.has_value()) {
+    *days = *days_;
+    days->erase(*only_day);
+  }
+  for (const IndexObjectPtr& object : listed) {
+    const IndexObjectPtr known = find_object(*days_, *object);
+    insert_object(*days, known != nullptr && !known->failed() ? known : object);
+  }
   for (const auto& [day, objects] : *days_) {
-    for (const DayObject& object : objects) {
-      const bool is_new = std::any_of(shipped_.begin(), shipped_.end(), [&](const auto& shipped) { return shipped.second == object.id; });
-      if (is_new) insert_object(listed, day, object);
+    if (only_day.has_value() && day != *only_day) continue;
+    for (const IndexObjectPtr& object : objects) {
+      const bool is_new = std::any_of(shipped_.begin(), shipped_.end(), [&](const auto& shipped) {
+        return shipped.second == object->id() && (!only_day.has_value() || shipped.first > listing_began);
+      });
+      if (is_new) insert_object(*days, object);
     }
   }
-  days_ = std::make_shared<const DayObjects>(std::move(listed));
-}
-
-Result<std::vector<QuerySource>> sources_of(const TenantView& view, const index::TimeRange& range) {
-  std::vector<QuerySource> sources;
-  const auto first = view.days->lower_bound(index::day_of(range.start_ns));
-  const auto last = view.days->upper_bound(index::day_of(range.end_ns));
-  for (auto day = first; day != last; ++day) {
-    std::vector<Ulid> replaced;
-    for (const DayObject& object : day->second) {
-      if (object.reader == nullptr) continue;
-      const std::vector<Ulid>& inputs = object.reader->header().inputs;
-      replaced.insert(replaced.end(), inputs.begin(), inputs.end());
-    }
-    std::sort(replaced.begin(), replaced.end());
-    for (const DayObject& object : day->second) {
-      if (std::binary_search(replaced.begin(), replaced.end(), object.id)) continue;
-      if (object.reader == nullptr) return *object.failure;
-      sources.push_back({.index = object.reader.get(), .whole_days = true});
-    }
-  }
-  for (const auto& pending : view.pending) {
-    if (pending->chunk_count() != 0) sources.push_back({.index = pending.get(), .whole_days = false});
-  }
-  return sources;
+  days_ = std::move(days);
+  ++listings_;
 }
 
 }  // namespace skald::store

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -31,7 +32,7 @@ class RecordingStore final : public objstore::ObjectStore {
   Result<void> put(std::string_view key, ByteView body, const CallContext& ctx) override { return inner_.put(key, body, ctx); }
   Result<void> create(std::string_view key, ByteView body, const CallContext& ctx) override { return inner_.create(key, body, ctx); }
   Result<Bytes> get(std::string_view key, objstore::ByteRange range, const CallContext& ctx) override {
-    auto bytes = inner_.get(key, range, ctx);
+    auto bytes = key == missing_key ? Result<Bytes>(Error(ErrorCode::kNotFound, "not there")) : inner_.get(key, range, ctx);
     const std::lock_guard lock(mutex_);
     gets_.push_back({std::string(key), bytes.ok() ? bytes->size() : 0});
     return bytes;
@@ -41,13 +42,24 @@ class RecordingStore final : public objstore::ObjectStore {
       const std::lock_guard lock(mutex_);
       ++lists_;
     }
-    return inner_.list(prefix, next, depth, ctx);
+    auto page = inner_.list(prefix, next, depth, ctx);
+    if (after_list) after_list(prefix);
+    return page;
   }
   Result<void> remove(std::string_view key, const CallContext& ctx) override { return inner_.remove(key, ctx); }
+
+  std::string missing_key;   // listed, but not to be had
+  std::function<void(std::string_view prefix)> after_list;   // before the caller sees the page
 
   std::vector<Got> take_gets() {
     const std::lock_guard lock(mutex_);
     return std::move(gets_);
+  }
+  // Of chunk objects only; takes all.
+  std::size_t take_chunk_gets() {
+    std::size_t count = 0;
+    for (const Got& got : take_gets()) count += got.key.find("/chunks/") != std::string::npos;
+    return count;
   }
   int lists() const {
     const std::lock_guard lock(mutex_);

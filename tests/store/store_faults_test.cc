@@ -17,7 +17,7 @@ std::vector<StreamOf> streams(const std::string& app, int count) {
 }
 
 // A store whose every index and chunk read goes to the bucket.
-constexpr StoreOptions kNoCache{.chunk_cache_bytes = 0, .coalesce_gap_bytes = 0};
+const StoreOptions kNoCache{.chunk_cache_bytes = 0, .coalesce_gap_bytes = 0};
 
 TEST_F(StoreTest, AMissingObjectIsAnErrorThatNamesKeyAndOffset) {
   const auto store = make_store();
@@ -159,18 +159,29 @@ TEST_F(StoreTest, ADamagedIndexObjectFailsItsDayAndNothingElse) {
 
   const auto store = make_store();
   store->add_pending("u", write_object(*memory_, "u", streams("b", 1)));
-  const auto refreshed = store->refresh(CallContext());
-  ASSERT_FALSE(refreshed.ok());
-  EXPECT_EQ(refreshed.error().code(), ErrorCode::kCorruption);
-  EXPECT_NE(refreshed.error().message().find(key), std::string::npos) << refreshed.error().message();
+  ASSERT_TRUE(store->refresh(CallContext()).ok()) << "nothing has been opened yet";
   const auto answer = store->select(context(), everything());
   ASSERT_FALSE(answer.ok()) << "an incomplete answer must not look complete";
+  EXPECT_EQ(answer.error().code(), ErrorCode::kCorruption);
   EXPECT_NE(answer.error().message().find(key), std::string::npos);
   EXPECT_FALSE(store->label_names(context(), everything()).ok());
   EXPECT_FALSE(store->series(context(), everything()).ok());
   EXPECT_FALSE(store->volumes(context(), everything()).ok());
   EXPECT_TRUE(store->select(context(), {.matchers = {}, .start_ns = 0, .end_ns = kNanosPerDay}).ok()) << "other days";
   EXPECT_EQ(select(*store, everything(), "u"), lines_of(streams("b", 1))) << "other tenants";
+  recording_.take_gets();
+  EXPECT_FALSE(store->select(context(), everything()).ok());
+  EXPECT_TRUE(recording_.take_gets().empty()) << "not read again before the next refresh";
+
+  StoreOptions ready;
+  ready.query_ready_num_days = 365;
+  FakeClock clock(kStart + kNanosPerDay);
+  CallContext ctx;
+  ctx.clock = &clock;
+  const auto refreshed = make_store(ready)->refresh(ctx);
+  ASSERT_FALSE(refreshed.ok()) << "opened ahead";
+  EXPECT_EQ(refreshed.error().code(), ErrorCode::kCorruption);
+  EXPECT_NE(refreshed.error().message().find(key), std::string::npos) << refreshed.error().message();
 
   ASSERT_TRUE(memory_->put(key, *intact, CallContext()).ok());
   ASSERT_TRUE(store->refresh(CallContext()).ok());
@@ -184,7 +195,10 @@ TEST_F(StoreTest, AnIndexObjectUnderAnotherNameIsRefused) {
   const std::string key = keys("t/index/").at(0);
   const auto bytes = memory_->get(key, {}, CallContext());
   ASSERT_TRUE(memory_->put(index::day_index_key("t", 7, index::parse_day_index_key(key)->id), *bytes, CallContext()).ok());
-  EXPECT_FALSE(make_store()->refresh(CallContext()).ok());
+  const auto store = make_store();
+  ASSERT_TRUE(store->refresh(CallContext()).ok());
+  EXPECT_TRUE(store->select(context(), {.matchers = {}, .start_ns = kStart, .end_ns = kStart + kNanosPerHour}).ok());
+  EXPECT_FALSE(store->select(context(), everything()).ok());
 }
 
 TEST_F(StoreTest, RefreshFindsEveryTenantWhateverTheirNames) {
@@ -219,16 +233,14 @@ TEST_F(StoreTest, AnObjectShippedDuringAListingIsKept) {
   ASSERT_TRUE(store->ship_pending(CallContext()).ok());
   store->add_pending("t", write_object(*memory_, "t", streams("b", 1)));
   // Ships between the listing of the tenant's index and the end of the refresh: the pages already answered lack the object.
-  std::atomic<bool> shipped{false};
-  ASSERT_TRUE(memory_->put("t/index/index_1/" + Ulid::make(kStart, system_random()).to_string(), "damaged", CallContext()).ok());
-  faults_->set_hook([&](objstore::Operation operation, std::string_view key) {
-    if (operation == objstore::Operation::kGet && key.starts_with("t/index/index_1/") && !shipped.exchange(true)) {
-      EXPECT_TRUE(store->ship_pending(CallContext()).ok());
-    }
-  });
-  EXPECT_FALSE(store->refresh(CallContext()).ok()) << "the damaged object of day 1";
-  faults_->set_hook({});
-  EXPECT_TRUE(shipped.load());
+  bool shipped = false;
+  recording_.after_list = [&](std::string_view prefix) {
+    if (prefix != "t/index/" || std::exchange(shipped, true)) return;
+    EXPECT_TRUE(store->ship_pending(CallContext()).ok());
+  };
+  EXPECT_TRUE(store->refresh(CallContext()).ok());
+  recording_.after_list = nullptr;
+  EXPECT_TRUE(shipped);
   const auto result = store->select(context(), {.matchers = {}, .start_ns = kStart, .end_ns = kStart + kNanosPerHour});
   ASSERT_TRUE(result.ok()) << result.error().message();
   EXPECT_EQ(result->streams.size(), 2U);

@@ -1,5 +1,6 @@
 // The long-term store as one process sees it: daily indexes (shipped, and the entries not shipped yet) and chunks in the
-// bucket. Nothing on the query path lists the bucket.
+// bucket. Nothing on the query path lists the bucket, but for one case: something that an index lists is gone, because a
+// compactor replaced it. Then the tenant's index (or one day of it) is listed once and the query starts over.
 #pragma once
 
 #include <memory>
@@ -13,6 +14,10 @@
 #include "skald/obs/metrics.h"
 #include "skald/rpc/store_client.h"
 
+namespace skald::cache {
+class Cache;
+}
+
 namespace skald::store {
 
 struct StoreOptions {
@@ -20,6 +25,15 @@ struct StoreOptions {
   // Ranges of one object that are at most this far apart are read with one request, and parts of chunks are read in units
   // of this size. For stores where a request costs milliseconds; a local file system does better with 64 KiB or less.
   std::uint64_t coalesce_gap_bytes = 512 << 10;
+  // Below that memory, by object key and byte range; null: none. With `l2_handoff_ns` chunks older than it live in the
+  // second one only. Parts of chunks older than `skip_writeback_older_than_ns` (0: none are) are not put into either.
+  std::shared_ptr<cache::Cache> chunk_cache = nullptr, chunk_cache_l2 = nullptr;
+  std::int64_t l2_handoff_ns = 0;
+  std::int64_t skip_writeback_older_than_ns = 0;
+  // Opened index objects kept in memory; those that a query is using stay whatever this says. Starts empty.
+  std::uint64_t index_memory_bytes = 256ULL << 20;
+  std::shared_ptr<cache::Cache> index_cache = nullptr;       // index objects by key, below that memory; null: none
+  std::int64_t query_ready_num_days = 0;           // index objects of so many days up to today are opened by refresh()
 };
 
 // Thread-safe.
@@ -28,9 +42,10 @@ class Store final : public rpc::StoreClient {
   Store(objstore::ObjectStore& objects, exec::Pool& pool, obs::Registry& registry, StoreOptions options);
   ~Store() override;
 
-  // Lists <tenant>/index/… of all tenants and opens what is new, forgets what is gone. At start and then periodically.
-  // An index object that cannot be read or does not check out is named in the error and tried again next time; all others
-  // are opened nevertheless. Until then queries that need its day fail with the same error: they would be incomplete.
+  // Lists <tenant>/index/… of all tenants, forgets what is gone. At start and then periodically, and after this process
+  // changed what is there. Index objects are opened when a query first needs their day, those of the last
+  // query_ready_num_days here; one that does not check out is named in the error of whoever opens it: queries of that day
+  // fail, as they would be incomplete, until a refresh lets it be tried again.
   Result<void> refresh(const CallContext& ctx);
 
   // Entries of objects that are durable but whose index has not shipped: visible to queries at once.
