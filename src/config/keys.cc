@@ -56,6 +56,7 @@ constexpr Reason kReasons[] = {
     {"compactor.delete_request_store_db_type", "delete requests are objects in the store"},
     {"compactor.backup_delete_request_store_db_type", "delete requests are objects in the store"},
     {"compactor.allow_deletes", "deleting is limits_config.deletion_mode"},
+    {"limits_config.s3_sse_", "objects hold the streams of one tenant but are written with the store's own sse keys"},
     {"limits_config.allow_deletes", "deleting is limits_config.deletion_mode"},
     {"memberlist", "one process needs no gossip"},
     {"distributor.ring", "one process needs no ring"},
