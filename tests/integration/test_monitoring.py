@@ -1,0 +1,298 @@
+"""monitoring/ against the real thing: a Prometheus scrapes the server, every expression of dashboards and rules is asked."""
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import urllib.error
+import urllib.parse
+import urllib.request
+
+from harness import ROOT, Server, free_port
+
+MONITORING = os.path.join(ROOT, "monitoring")
+DASHBOARDS = os.path.join(MONITORING, "dashboards")
+RULES = os.path.join(MONITORING, "rules")
+RUNBOOKS = os.path.join(ROOT, "docs", "runbooks")
+PROMETHEUS, PROMTOOL = shutil.which("prometheus"), shutil.which("promtool")
+
+# What one process on a file system does not have. A name that is neither scraped nor here is misspelt; once a process has it,
+# expressions over it must have values. The cluster's own test asks for the first group.
+CLUSTER = {
+    "loki_ring_members", "loki_ring_tokens_total", "loki_ring_member_heartbeats_total", "loki_ring_oldest_member_timestamp", "loki_ingester_autoforget_unhealthy_ingesters_total",
+    "loki_memberlist_client_cluster_members_count", "loki_memberlist_client_cluster_node_health_score", "loki_memberlist_client_received_broadcasts_total",
+    "loki_memberlist_client_received_broadcasts_invalid_total", "loki_memberlist_client_messages_to_broadcast_dropped_total", "loki_memberlist_client_messages_in_broadcast_queue",
+    "loki_memberlist_tcp_transport_packets_sent_total", "loki_memberlist_tcp_transport_packets_received_total", "loki_memberlist_tcp_transport_packets_sent_errors_total",
+    "loki_memberlist_tcp_transport_packets_received_errors_total", "loki_memberlist_client_cas_attempt_total", "loki_memberlist_client_cas_failure_total",
+    "loki_kv_request_duration_seconds_bucket", "loki_kv_request_duration_seconds_count", "loki_dns_lookups_total", "loki_dns_failures_total", "loki_distributor_replication_factor",
+    "loki_query_scheduler_inflight_requests", "loki_query_scheduler_connected_querier_clients", "loki_query_frontend_retries_sum",
+}
+COMPACTOR = {
+    "loki_boltdb_shipper_compact_tables_operation_last_successful_run_timestamp_seconds", "loki_boltdb_shipper_compact_tables_operation_total",
+    "loki_boltdb_shipper_compact_tables_operation_duration_seconds", "loki_boltdb_shipper_compactor_running", "loki_compactor_locked_table_successive_compaction_skips",
+    "loki_compactor_apply_retention_operation_total", "loki_boltdb_shipper_retention_marker_count_total", "loki_boltdb_shipper_retention_sweeper_chunk_deleted_duration_seconds_count",
+    "loki_compactor_pending_delete_requests_count", "loki_compactor_oldest_pending_delete_request_age_seconds", "loki_compactor_deleted_lines",
+}
+RULER = {"loki_prometheus_rule_evaluations_total", "loki_prometheus_rule_evaluation_failures_total", "loki_prometheus_rule_group_iterations_missed_total"}
+STORES = {
+    "loki_s3_request_duration_seconds_count", "loki_azure_blob_request_duration_seconds_count", "loki_gcs_request_duration_seconds_count", "loki_memcache_request_duration_seconds_bucket",
+}
+# Series that appear when something happens that no test can make happen here.
+EVENTS = {"loki_query_scheduler_discarded_requests_total", "loki_objstore_bucket_operation_failures_total", "loki_objstore_bucket_operation_fetched_bytes_total"}
+ELSEWHERE = CLUSTER | COMPACTOR | RULER | STORES | EVENTS
+EMPTY_WHEN_WELL = {"Failures"}   # panels of dashboard Writes and Storage whose numerator needs a failure
+
+
+def dashboards():
+    for name in sorted(os.listdir(DASHBOARDS)):
+        with open(os.path.join(DASHBOARDS, name), encoding="utf-8") as f:
+            yield name, json.load(f)
+
+
+def expressions():
+    """(dashboard, panel title, expression)"""
+    for name, dashboard in dashboards():
+        for panel in dashboard["panels"]:
+            for target in panel.get("targets", ()):
+                yield name, panel["title"], target["expr"]
+
+
+def metrics_of(expression):
+    bare = re.sub(r'"[^"]*"', '""', re.sub(r"\{[^}]*\}", "", expression))
+    return set(re.findall(r"\b(?:loki|logql|skald|process)_[a-z0-9_]+\b(?!:)", bare))
+
+
+def filled_in(expression):
+    return re.sub(r"\$(cluster|namespace|tenant)", ".*", expression.replace("$__rate_interval", "1m"))
+
+
+def alert_texts():
+    with open(os.path.join(RULES, "alerts.yaml"), encoding="utf-8") as f:
+        return f.read()
+
+
+class Files(unittest.TestCase):
+    def test_dashboards_are_what_the_generator_writes(self):
+        done = subprocess.run([sys.executable, os.path.join(MONITORING, "generate.py"), "--check"], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_dashboards_hold_together(self):
+        uids = set()
+        for name, dashboard in dashboards():
+            with self.subTest(name):
+                self.assertNotIn(dashboard["uid"], uids)
+                uids.add(dashboard["uid"])
+                ids = [p["id"] for p in dashboard["panels"]]
+                self.assertEqual(len(ids), len(set(ids)))
+                taken = set()
+                for panel in dashboard["panels"]:
+                    at = panel["gridPos"]
+                    self.assertLessEqual(at["x"] + at["w"], 24)
+                    cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+                    self.assertFalse(cells & taken, panel["title"])
+                    taken |= cells
+                names = {v["name"] for v in dashboard["templating"]["list"]}
+                used = set(re.findall(r"\$(\w+)", json.dumps([p.get("targets") for p in dashboard["panels"]]))) - {"__rate_interval"}
+                self.assertEqual(used - names, set())
+
+    def test_every_alert_has_its_page_and_every_page_its_alert(self):
+        text = alert_texts()
+        alerts = set(re.findall(r"alert: (\w+)", text))
+        pages = {f[:-3] for f in os.listdir(RUNBOOKS) if f.endswith(".md") and f != "README.md"}
+        linked = set(re.findall(r"runbook_url: docs/runbooks/(\w+)\.md", text))
+        self.assertEqual(len(re.findall(r"runbook_url:", text)), len(re.findall(r"alert:", text)))
+        self.assertEqual(linked, pages)
+        for _, dashboard in dashboards():
+            for page in re.findall(r"docs/runbooks/(\w+)\.md", json.dumps(dashboard)):
+                self.assertIn(page, pages)
+        texts = ""
+        for page in pages:
+            with open(os.path.join(RUNBOOKS, page + ".md"), encoding="utf-8") as f:
+                texts += f.read()
+        for alert in alerts:
+            self.assertIn(alert, texts)
+
+    def test_recorded_names_are_loki_s(self):
+        with open(os.path.join(RULES, "recording.yaml")) as f:
+            records = re.findall(r"record: (\S+)", f.read())
+        expected = ["%s:loki_request_duration_seconds%s" % (p, what) for p in ("cluster_job", "cluster_job_route", "cluster_namespace_job_route")
+                    for what in (":99quantile", ":50quantile", ":avg", "_bucket:sum_rate", "_sum:sum_rate", "_count:sum_rate")]
+        self.assertEqual(sorted(records), sorted(expected))
+
+    @unittest.skipUnless(PROMTOOL, "promtool (package prometheus) is not here")
+    def test_rules_are_well_formed(self):
+        done = subprocess.run([PROMTOOL, "check", "rules", os.path.join(RULES, "recording.yaml"), os.path.join(RULES, "alerts.yaml")], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertNotIn("FAILED", done.stdout + done.stderr)
+
+    @unittest.skipUnless(PROMTOOL, "promtool (package prometheus) is not here")
+    def test_every_alert_fires_on_what_it_is_for_and_only_then(self):
+        done = subprocess.run([PROMTOOL, "test", "rules", "alerts_test.yaml"], capture_output=True, text=True, cwd=MONITORING)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        with open(os.path.join(MONITORING, "alerts_test.yaml")) as f:
+            tested = f.read()
+        for alert in re.findall(r"alert: (\w+)", alert_texts()):
+            self.assertIn('alertname="%s"' % alert, tested)
+
+
+@unittest.skipUnless(PROMETHEUS, "prometheus is not here")
+class Live(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server(config="""
+auth_enabled: false
+limits_config: {max_line_size: 1KB, per_stream_rate_limit: 1GB, blocked_queries: [{pattern: '{app="forbidden"}'}]}
+""").start()
+        cls.addClassCleanup(cls.server.close)
+        cls.directory = tempfile.mkdtemp(prefix="skald-prometheus-")
+        cls.addClassCleanup(shutil.rmtree, cls.directory, ignore_errors=True)
+        cls.port = free_port()
+        config = {
+            "global": {"scrape_interval": "1s", "evaluation_interval": "1s", "external_labels": {}},
+            "rule_files": [os.path.join(RULES, "recording.yaml"), os.path.join(RULES, "alerts.yaml")],
+            "scrape_configs": [{"job_name": "n/logs", "static_configs": [{"targets": ["127.0.0.1:%d" % cls.server.port], "labels": {"cluster": "c", "namespace": "n"}}]}]}
+        path = os.path.join(cls.directory, "prometheus.yml")
+        with open(path, "w") as f:
+            json.dump(config, f)   # JSON is YAML
+        cls.log = open(os.path.join(cls.directory, "log"), "w+")
+        cls.addClassCleanup(cls.log.close)
+        cls.prometheus = subprocess.Popen([PROMETHEUS, "--config.file=" + path, "--storage.tsdb.path=" + os.path.join(cls.directory, "data"),
+                                           "--web.listen-address=127.0.0.1:%d" % cls.port], stdout=cls.log, stderr=cls.log)
+        cls.addClassCleanup(cls.stop)
+        cls.wait_for(lambda: cls.query("up")[0]["value"][1] == "1", "the first scrape")
+        cls.use_the_server()
+        cls.names = set(cls.get("/api/v1/label/__name__/values"))
+
+    @classmethod
+    def stop(cls):
+        cls.prometheus.terminate()
+        cls.prometheus.wait(30)
+
+    @classmethod
+    def get(cls, path, **params):
+        url = "http://127.0.0.1:%d%s?%s" % (cls.port, path, urllib.parse.urlencode(params))
+        with urllib.request.urlopen(url, timeout=30) as r:
+            return json.load(r)["data"]
+
+    @classmethod
+    def query(cls, expression):
+        try:
+            return cls.get("/api/v1/query", query=expression)["result"]
+        except urllib.error.HTTPError as e:
+            raise AssertionError("%s: %s" % (expression, e.read().decode()))
+
+    @classmethod
+    def wait_for(cls, condition, what, seconds=60):
+        for _ in range(seconds * 5):
+            if cls.prometheus.poll() is not None:
+                cls.log.seek(0)
+                raise AssertionError("prometheus ended:\n" + cls.log.read()[-3000:])
+            try:
+                if condition():
+                    return
+            except (OSError, IndexError, AssertionError):
+                pass
+            time.sleep(0.2)
+        raise AssertionError("waited %d s for %s" % (seconds, what))
+
+    @classmethod
+    def use_the_server(cls):
+        """Everything a dashboard shows, twice with scrapes between: a counter's first value has no rate."""
+        server = cls.server
+        for turn in range(3):
+            now = time.time_ns()
+            lines = [(now + i, 'level=info msg="order %d paid" took=%dms' % (i, i), {"trace_id": str(i)}) for i in range(200)]
+            for how in ("proto", "json", "legacy-proto"):
+                assert server.push([({"app": "shop", "turn": str(turn), "how": how}, lines)], how)[0] == 204
+            assert server.push([({"service.name": "otel"}, lines)], "otlp-proto")[0] in (200, 204)
+            assert server.push([({"app": "shop"}, [(now, "x" * 2000)])])[0] == 400
+            for phase in ("memory", "flushed"):
+                start, end = now - 60 * 10**9, now + 60 * 10**9
+                server.query_range('{app="shop"} |= "paid"', start, end)
+                server.query_range('sum by (how) (rate({app="shop"} | logfmt | took > 10ms [1m]))', start, end)
+                server.instant('sum(count_over_time({app="shop"}[5m]))', end)
+                server.request("GET", "/loki/api/v1/query", params={"query": 'count_over_time({app="forbidden"}[1m])'})
+                server.request("GET", "/loki/api/v1/query_range", params={"query": '{app="forbidden"}'})
+                for path in ("labels", "label/app/values", "series", "index/stats?query={app=\"shop\"}", "index/volume?query={app=\"shop\"}", "detected_fields?query={app=\"shop\"}", "detected_labels"):
+                    server.request("GET", "/loki/api/v1/" + path.replace('"', "%22").replace("{", "%7B").replace("}", "%7D"))
+                cls.tail(now)
+                server.flush()
+            scrapes = float(cls.query("count_over_time(up[5m])")[0]["value"][1])
+            cls.wait_for(lambda: float(cls.query("count_over_time(up[5m])")[0]["value"][1]) >= scrapes + 3, "three more scrapes")
+
+    @classmethod
+    def tail(cls, start_ns):
+        with socket.create_connection(("127.0.0.1", cls.server.port), 10) as s:
+            s.sendall(("GET /loki/api/v1/tail?query=%%7Bapp%%3D%%22shop%%22%%7D&start=%d HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                       "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n" % (start_ns - 10**9)).encode())
+            s.makefile("rb").read(400)   # the handshake and the beginning of the first frame
+
+    def test_prometheus_takes_the_page_as_it_is(self):
+        targets = self.get("/api/v1/targets")["activeTargets"]
+        self.assertEqual([(t["health"], t["lastError"]) for t in targets], [("up", "")])
+
+    def test_every_metric_has_one_type_and_a_help_text(self):
+        metadata = self.get("/api/v1/metadata")
+        for name in self.names:
+            base = re.sub(r"_(bucket|sum|count)$", "", name)
+            found = metadata.get(name) or metadata.get(base)
+            if name.startswith(("loki_", "skald_", "logql_", "process_")):
+                self.assertTrue(found, name)
+                self.assertEqual(len({m["type"] for m in found}), 1, name)
+                self.assertTrue(found[0]["help"], name)
+
+    def test_dashboards_show_something_in_every_panel(self):
+        shown, elsewhere = 0, set()
+        for dashboard, title, expression in expressions():
+            with self.subTest(dashboard=dashboard, panel=title, expression=expression):
+                result = self.query(filled_in(expression))   # refused when it does not parse
+                missing = metrics_of(expression) - self.names
+                self.assertEqual(missing - ELSEWHERE, set(), "no such metric here, and not in the list of what a cluster has")
+                if missing:
+                    elsewhere |= missing
+                elif title not in EMPTY_WHEN_WELL:
+                    self.assertTrue(result, "empty")
+                    shown += 1
+        print("%d expressions have values, %d metrics wait for a cluster or a store" % (shown, len(elsewhere)), end=" ", flush=True)
+        self.assertGreater(shown, 80)
+
+    def test_rules_evaluate_and_nothing_fires(self):
+        self.wait_for(lambda: all(r["health"] == "ok" for g in self.get("/api/v1/rules")["groups"] for r in g["rules"]), "all rules to be evaluated")
+        for group in self.get("/api/v1/rules")["groups"]:
+            for rule in group["rules"]:
+                with self.subTest(rule["name"]):
+                    self.assertEqual(rule["lastError"] if "lastError" in rule else "", "")
+                    if rule["type"] == "recording":
+                        self.assertTrue(self.query(rule["name"]))
+                    else:
+                        self.assertNotEqual(rule["state"], "firing")
+
+    def test_alerts_ask_for_metrics_that_exist(self):
+        """Each comparison is left out: what remains has a value where the server has the metric."""
+        for group in self.get("/api/v1/rules")["groups"]:
+            for rule in group["rules"]:
+                if rule["type"] != "alerting":
+                    continue
+                with self.subTest(rule["name"]):
+                    missing = metrics_of(rule["query"]) - self.names
+                    self.assertEqual(missing - ELSEWHERE, set())
+                    if missing or 'status_code=~"5..' in rule["query"]:
+                        continue
+                    value = re.sub(r"\s(>|==)\s[\d.]+$", "", rule["query"])
+                    value = re.sub(r"^up == 0 and", "up and", value)
+                    value = value.split(" and deriv(")[0].replace("> 1000", "")
+                    self.assertTrue(self.query(value), value)
+
+    def test_variables_find_their_values(self):
+        for label in ("cluster", "namespace"):
+            self.assertTrue(self.get("/api/v1/label/%s/values" % label, **{"match[]": "loki_build_info"}))
+        self.assertIn("fake", self.get("/api/v1/label/tenant/values", **{"match[]": "loki_distributor_lines_received_total"}))
+
+
+if __name__ == "__main__":
+    unittest.main()
