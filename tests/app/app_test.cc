@@ -198,6 +198,10 @@ TEST(Tools, FsckSaysWhetherADirectoryIsWhole) {
   const Directory directory;
   EXPECT_EQ(run_tool({"fsck", directory.path()}), 0);
   EXPECT_EQ(run_tool({"fsck", directory.path() + "/none"}), 1);
+  EXPECT_EQ(run_tool({"fsck", "--json", "-quick", directory.path()}), 0);
+  EXPECT_EQ(run_tool({"fsck", "-json"}), 2);
+  EXPECT_EQ(run_tool({"fsck", "-no-such-option", directory.path()}), 2);
+  EXPECT_EQ(run_tool({"fsck", directory.path(), directory.path()}), 2);
   std::filesystem::create_directories(directory.path() + "/chunks/t/index/index_1");
   std::ofstream(directory.path() + "/chunks/t/index/index_1/01") << "not an index";
   EXPECT_EQ(run_tool({"fsck", directory.path()}), 1);
@@ -232,7 +236,7 @@ TEST(Fsck, FindsMissingAndDamagedObjects) {
   ASSERT_TRUE(files.remove(object).ok());
   report = fsck(files, directory.path());
   ASSERT_EQ(report.problems.size(), 1u);
-  EXPECT_THAT(report.problems[0], HasSubstr("which is not there"));
+  EXPECT_THAT(report.problems[0].what, HasSubstr("which is not there"));
 }
 
 TEST(Services, PrepareShutdownIsRememberedOverARestartAndFlushesAtTheEnd) {
