@@ -26,13 +26,13 @@ class GcsLive : public testing::Test {
 
 TEST_F(GcsLive, KeepsTheContract) {
   const auto store = open(config_);
-  StoreContract(*store, 70 << 20).run();
+  StoreContract(*store, large_bytes(70 << 20)).run();
 }
 
 TEST_F(GcsLive, KeepsTheContractWithSmallPieces) {
   config_.chunk_buffer_size = 300'000;   // sessions for all but small objects
   const auto store = open(config_);
-  StoreContract(*store, 3'000'000).run();
+  StoreContract(*store, large_bytes(3'000'000)).run();
 }
 
 TEST_F(GcsLive, SaysThatTheBucketIsAbsent) {
@@ -51,7 +51,7 @@ TEST_F(GcsLive, KeepsTheContractOverTheXmlApi) {
   config_.hmac_access_key = text.substr(0, text.find(':'));
   config_.hmac_secret = text.substr(text.find(':') + 1);
   const auto store = open(config_);
-  StoreContract(*store, 20 << 20).run();
+  StoreContract(*store, large_bytes(20 << 20)).run();
   config_.hmac_secret += "x";
   const auto wrong = open(config_)->put("k", "v", {});
   ASSERT_FALSE(wrong.ok());

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <string>
 #include <thread>
 #include <vector>
@@ -12,6 +13,12 @@
 #include "skald/objstore/object_store.h"
 
 namespace skald::objstore {
+
+// `otherwise`, unless SKALD_TEST_LARGE_BYTES says how large an object of such a service may be.
+inline std::size_t large_bytes(std::size_t otherwise) {
+  const char* text = std::getenv("SKALD_TEST_LARGE_BYTES");
+  return text == nullptr ? otherwise : std::stoul(text);
+}
 
 class StoreContract {
  public:
