@@ -46,8 +46,11 @@ Result<AwsCredentials> AwsCredentialsSource::get(const CallContext& ctx) {
     renew_ns_ = renew_ns;
     return found;
   }
-  ++failures_;
-  last_error_ = found.error();
+  const ErrorCode code = found.error().code();
+  if (code != ErrorCode::kCancelled && code != ErrorCode::kDeadlineExceeded) {   // those are this call's own; who waits tries itself
+    ++failures_;
+    last_error_ = found.error();
+  }
   const std::int64_t now_ns = clock_.now_ns();
   if (current_ && (current_->expires_ns == 0 || now_ns < current_->expires_ns)) {
     renew_ns_ = now_ns + kRetryRenewalNs;

@@ -20,11 +20,11 @@
 namespace skald::objstore {
 
 struct AwsCredentialsOptions {
-  AwsCredentials fixed;              // of the configuration; an empty key id: look elsewhere
-  std::string region;                // of the token service, when none is given
-  std::string sts_endpoint;          // empty: AWS's in the region
-  config::StoreHttpConfig http;      // TLS towards the token service
-  std::string instance_endpoint;     // of the metadata service; empty: AWS_EC2_METADATA_SERVICE_ENDPOINT or 169.254.169.254
+  AwsCredentials fixed{};            // of the configuration; an empty key id: look elsewhere
+  std::string region{};              // of the token service, when none is given
+  std::string sts_endpoint{};        // empty: AWS's in the region
+  config::StoreHttpConfig http{};    // TLS towards the token service
+  std::string instance_endpoint{};   // of the metadata service; empty: AWS_EC2_METADATA_SERVICE_ENDPOINT or 169.254.169.254
 };
 
 // Thread-safe. One fetch at a time; whoever still has valid credentials does not wait for it.

@@ -255,7 +255,7 @@ Result<std::unique_ptr<ObjectStore>> make_s3_store(const S3Config& config, S3Par
     const int length = config.sse_customer_key.size() == 44
                            ? ::EVP_DecodeBlock(reinterpret_cast<unsigned char*>(key.data()), reinterpret_cast<const unsigned char*>(config.sse_customer_key.data()), 44)
                            : -1;
-    if (length != 33 || config.sse_customer_key.back() != '=') return bad("the customer key of SSE-C is not 32 bytes in base64");
+    if (length != 33 || !config.sse_customer_key.ends_with('=') || config.sse_customer_key.ends_with("==")) return bad("the customer key of SSE-C is not 32 bytes in base64");
   }
   return std::unique_ptr<ObjectStore>(std::make_unique<S3Store>(config, std::move(address), std::move(parts)));
 }

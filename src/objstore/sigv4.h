@@ -14,7 +14,7 @@
 namespace skald::objstore {
 
 struct AwsCredentials {
-  std::string access_key_id, secret_access_key, session_token;   // the token may be empty
+  std::string access_key_id{}, secret_access_key{}, session_token{};   // the token may be empty
   std::int64_t expires_ns = 0;                                    // wall clock; 0: never
 };
 
