@@ -350,7 +350,9 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
     const double seconds = static_cast<double>(system_clock().monotonic_ns() - request.received_monotonic_ns) / 1e9;
     const std::uint64_t request_bytes = request.body != nullptr ? request.body->size() : 0;
     core_.metrics.observe(request.method, route, status, websocket, seconds, request_bytes, response_bytes);
-    const log::Level level = status >= 500 ? log::Level::kWarn : core_.options.log_requests ? log::Level::kInfo : log::Level::kDebug;
+    // A probe of a process that is not ready yet is no news; what keeps it from being ready says so itself.
+    const bool failure = status >= 500 && route != "ready";
+    const log::Level level = failure ? log::Level::kWarn : core_.options.log_requests ? log::Level::kInfo : log::Level::kDebug;
     if (log::level() > level) return;
     const std::string* tenant = request.header("X-Scope-OrgID");
     log::write(level, "request", {{"method", request.method}, {"path", request.path}, {"status", status}, {"duration_ms", seconds * 1e3},
