@@ -1,10 +1,12 @@
 #include "yaml_tree.h"
 
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <cctype>
 #include <cstring>
 #include <map>
+#include <sstream>
 
 namespace skald::config {
 namespace {
@@ -15,6 +17,34 @@ constexpr std::size_t kTextBytesMax = 8 << 20;
 
 Error yaml_error(int line, const std::string& what) {
   return Error(ErrorCode::kInvalidArgument, "yaml: line " + std::to_string(line) + ": " + what);
+}
+
+// yaml-cpp 0.7 makes empty documents without end out of a ',' between documents: LoadAll(",") fills the memory. A document
+// that begins where the one before it began is that.
+class ProgressCheck final : public YAML::EventHandler {
+ public:
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    if (mark.pos == last_start_) throw YAML::ParserException(mark, "unexpected ',' or end of a list outside of any list");
+    last_start_ = mark.pos;
+  }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+
+ private:
+  int last_start_ = -1;
+};
+
+void check_documents_end(const std::string& text) {
+  std::istringstream in(text);
+  YAML::Parser parser(in);
+  ProgressCheck check;
+  while (parser.HandleNextDocument(check)) {}
 }
 
 class Converter {
@@ -95,6 +125,7 @@ const YamlNode* YamlNode::find(const std::string& key) const {
 Result<YamlNode> parse_yaml(const std::string& text) {
   if (text.size() > kTextBytesMax) return Error(ErrorCode::kInvalidArgument, "yaml: file is larger than 8 MiB");
   try {
+    check_documents_end(text);
     const std::vector<YAML::Node> documents = YAML::LoadAll(text);
     if (documents.empty()) return YamlNode{};
     return Converter().convert(documents.front(), 0);

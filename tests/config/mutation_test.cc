@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "skald/config/load.h"
+#include "without_secrets.h"
 
 namespace skald::config {
 namespace {
@@ -44,6 +45,12 @@ void check(const std::string& text) {
   const Result<Loaded> again = load_text(printed, "printed.yaml");
   ASSERT_TRUE(again.ok()) << again.error().message() << "\nfrom\n" << text;
   ASSERT_EQ(print_config(again->config), printed) << text;
+  const Config& one = loaded->config;
+  const Config& other = again->config;
+  ASSERT_TRUE(without_secrets(other.stores) == without_secrets(one.stores)) << text;
+  ASSERT_TRUE(without_secrets(other.ruler_bucket) == without_secrets(one.ruler_bucket)) << text;
+  ASSERT_TRUE(other.chunk_cache == one.chunk_cache && other.query_range.results_cache == one.query_range.results_cache) << text;
+  ASSERT_EQ(other.schema, one.schema) << text;
 }
 
 void damage(const std::string& text, int rounds) {
@@ -78,6 +85,13 @@ TEST(Mutation, StoresSurviveTruncationAndDamage) {
 }
 
 TEST(Mutation, RandomDamage) { damage(sample(), 250); }
+
+TEST(Mutation, ACommaOutsideOfAnyListIsRefused) {
+  for (const char* text : {",", ",,a: 1", ",auth_enabled: true\nserver: {}", "- a\n,", "[a],", "{auth_enabled: true} ,", ",}", "---\n,", "auth_enabled: true\n---\n,\n"})
+    EXPECT_FALSE(load_text(text, "comma.yaml").ok()) << text;
+  for (const char* text : {"", "---\n", "---\n---\n", "--- \nauth_enabled: true\n...\n---\n", "# only a comment\n", "auth_enabled: true\n...\n", "---\n---\n---\n"})
+    EXPECT_TRUE(load_text(text, "documents.yaml").ok()) << text << load_text(text, "documents.yaml").error().message();
+}
 
 TEST(Mutation, DeepNestingIsRefusedNotFollowed) {
   for (const char* open : {"[", "{a: ", "- ", "? "}) {

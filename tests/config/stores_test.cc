@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "skald/config/load.h"
+#include "without_secrets.h"
 
 namespace skald::config {
 namespace {
@@ -35,15 +36,8 @@ void expect_same_after_printing(const Config& config) {
   const Config again = config_of(print_config(config));
   EXPECT_EQ(print_config(again), print_config(config));
   EXPECT_EQ(again.schema, config.schema);
-  EXPECT_EQ(again.stores.size(), config.stores.size());
-  for (auto [name, store] : config.stores) {
-    ASSERT_TRUE(again.stores.contains(name)) << name;
-    BucketConfig other = again.stores.at(name);
-    for (BucketConfig* b : {&store, &other})
-      for (std::string* secret : {&b->s3.secret_access_key, &b->s3.session_token, &b->s3.access_key_id, &b->s3.endpoint, &b->azure.account_key, &b->azure.connection_string, &b->azure.client_secret, &b->gcs.service_account, &b->s3.sse_customer_key, &b->gcs.hmac_secret})
-        if (!secret->empty()) *secret = "set";
-    EXPECT_EQ(other, store) << name;
-  }
+  EXPECT_TRUE(without_secrets(again.stores) == without_secrets(config.stores));
+  EXPECT_TRUE(without_secrets(again.ruler_bucket) == without_secrets(config.ruler_bucket));
 }
 
 TEST(Stores, EveryKeyOfTheOldS3Block) {
