@@ -57,8 +57,8 @@ class Server:
 
     def tail_log(self, lines=30):
         try:
-            with open(self.log_path, errors="replace") as f:
-                return "".join(f.readlines()[-lines:])
+            with open(self.log_path, errors="replace") as f:   # without the harness's own asking
+                return "".join([line for line in f if "path=/ready" not in line][-lines:])
         except OSError:
             return ""
 

@@ -2,6 +2,7 @@
 end nothing is in the bucket that no index lists.
 
 SKALD_ROUNDS is the number of rounds per store (8; 200 before a release), SKALD_STORES the stores, SKALD_SEED the seed."""
+import json
 import os
 import random
 import re
@@ -103,6 +104,26 @@ class CompactorCase:
         self.addCleanup(other.close)
         for ledger in ledgers:
             ledger.check(other, "%s, bucket only" % self.name)
+
+    def test_any_process_answers_for_delete_requests(self):
+        config = self.store.config() + REST % self.store.kind
+        one, two = (Server(config).start() for _ in range(2))
+        self.addCleanup(one.close)
+        self.addCleanup(two.close)
+        now = time.time_ns()
+        self.assertEqual(one.push([({"app": "d"}, [(now - 10**9, "keep"), (now - 2 * 10**9, "drop")])])[0], 204)
+        one.flush()
+        self.eventually(lambda: sorted(line for _, line in two.read_all('{app="d"}', now - 10**10, now)), ["drop", "keep"])
+        self.assertEqual(two.request("POST", "/loki/api/v1/delete", params={"query": '{app="d"} |= "drop"', "start": now // 10**9 - 60, "end": now // 10**9 + 1})[0], 204)
+        self.assertEqual([line for _, line in two.read_all('{app="d"}', now - 10**10, now)], ["keep"])   # at once here
+        self.eventually(lambda: [line for _, line in one.read_all('{app="d"}', now - 10**10, now)], ["keep"])   # soon there
+        self.assertEqual(json.loads(one.request("GET", "/loki/api/v1/delete")[1])[0]["query"], '{app="d"} |= "drop"')
+
+    def eventually(self, what, expected, timeout_s=30):
+        deadline = time.monotonic() + timeout_s
+        while what() != expected and time.monotonic() < deadline:
+            time.sleep(0.2)
+        self.assertEqual(what(), expected)
 
     def settle(self, members, timeout_s=90):
         """Waits until the bucket's keys stay the same for longer than the delete delay and a run."""

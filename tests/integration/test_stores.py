@@ -22,7 +22,7 @@ RULES = "name: g1\nrules:\n  - alert: a1\n    expr: sum(rate({app=\"x\"}[5m])) >
 MAGIC = {"chunks": ("SKO1", "SKOE"), "index": ("SKI1", "SKIE")}   # docs/formats
 # What the service itself calls a wrong secret; the log must repeat it.
 WRONG_SECRET = {"s3": "SignatureDoesNotMatch", "azure": "AuthorizationFailure", "gcs": "invalid_grant|Invalid JWT Signature"}
-NO_BUCKET = {"s3": "NoSuchBucket", "azure": "ContainerNotFound", "gcs": "404|not found|notFound"}
+NO_BUCKET = {"s3": "NoSuchBucket|bucket does not exist", "azure": "ContainerNotFound", "gcs": "404|not found|notFound"}
 
 
 class StoreCase:
@@ -103,7 +103,7 @@ class StoreCase:
         """Starts a server that cannot reach its bucket; returns its log once it says `expected`."""
         server = self.server(config)
         try:
-            server.start(timeout_s=10)
+            server.start(timeout_s=4)
             ready = True
         except RuntimeError:
             ready = False
@@ -118,6 +118,10 @@ class StoreCase:
             time.sleep(0.1)
         log = server.tail_log(200)
         self.assertRegex(log, expected)
+        if server.process.poll() is None:   # it waits for the bucket; whoever asks learns why
+            status, body, _ = server.request("GET", "/ready")
+            self.assertEqual(status, 503)
+            self.assertRegex(body.decode(), expected)
         self.assertFalse(ready, "ready although its bucket cannot be read:\n" + log)
         return log
 
@@ -125,7 +129,7 @@ class StoreCase:
         secret = "not-the-right-secret-0123456789abcdef"
         log = self.start_badly(self.store.config(secret=secret) + REST, WRONG_SECRET[self.store.kind])
         self.assertNotIn(secret, log)
-        self.assertIn(self.store.bucket, log)
+        self.assertRegex(log, "'%s'|%s" % (self.store.bucket, "skald@test.iam"))   # whose bucket, or whose account
 
     def test_missing_bucket_is_named(self):
         log = self.start_badly(self.store.config().replace(" " + self.store.bucket + "\n", " no-such-bucket\n") + REST, NO_BUCKET[self.store.kind])
@@ -138,17 +142,28 @@ class StoreCase:
         ledger = self.filled(server, 300)
         server.flush()
         proxy.blackout()
-        for stream in ledger.streams:
-            stream.unacknowledged = stream.unacknowledged or []
         ledger.start(server)
         time.sleep(2)
         ledger.stop()
         self.assertEqual(dict(ledger.refused), {}, server.tail_log())
         self.assertGreater(proxy.faults["503"], 0)   # flushes were tried
         server.kill()
+        with self.assertRaises(RuntimeError):   # not ready, as answers would be incomplete; and it says why
+            server.start(timeout_s=5)
+        started = time.monotonic()
+        while b"503" not in server.request("GET", "/ready")[1]:
+            self.assertLess(time.monotonic(), started + 60, server.tail_log())
+            time.sleep(0.1)
+        print("\n%s: a start with a dead store takes pushes after %.0f s" % (self.name, 5 + time.monotonic() - started), flush=True)
+        self.assertEqual(server.request("GET", "/ready")[0], 503)
+        self.assertEqual(server.push([({"service_name": "meanwhile"}, [(BASE_NS, "taken while the store was down")])])[0], 204)
         proxy.blackout(False)
-        server.start()
+        deadline = time.monotonic() + 30
+        while server.request("GET", "/ready")[0] != 200:
+            self.assertLess(time.monotonic(), deadline, server.tail_log())
+            time.sleep(0.1)
         server.flush()
+        self.assertEqual(server.read_all('{service_name="meanwhile"}', BASE_NS, BASE_NS + 1), [(BASE_NS, "taken while the store was down")])
         ledger.check(server, "after the store came back")
         server.kill()
         other = self.server(self.store.config() + REST).start()
@@ -202,7 +217,7 @@ class Tls(unittest.TestCase):
         server = Server(self.config(""))
         self.addCleanup(server.close)
         with self.assertRaises(RuntimeError):
-            server.start(timeout_s=10)
+            server.start(timeout_s=4)
         self.assertRegex(server.tail_log(100), "(?i)certificate")
         skipping = Server(self.config("http_config: {insecure_skip_verify: true}")).start()
         self.addCleanup(skipping.close)
