@@ -7,7 +7,7 @@ RUN ./dev build release && strip build/release/skald
 
 FROM debian:12-slim
 RUN apt-get update && apt-get install -y --no-install-recommends \
-      ca-certificates libfmt9 libssl3 libyaml-cpp0.7 libre2-9 libsnappy1v5 zlib1g libdeflate0 libisal2 libzstd1 liblz4-1 libsimdjson14 \
+      ca-certificates libfmt9 libssl3 libyaml-cpp0.7 libre2-9 libsnappy1v5 zlib1g libdeflate0 libisal2 libzstd1 liblz4-1 libsimdjson14 libcurl4 libpugixml1v5 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --home-dir /var/lib/skald --create-home skald
 COPY --from=build /src/build/release/skald /usr/bin/skald

@@ -79,6 +79,39 @@ class Compose(unittest.TestCase):
                 self.assertEqual({k: v for k, v in services["gateway"]["environment"].items() if k.startswith("GATEWAY_")}, gateway.defaults())
 
 
+class Image(unittest.TestCase):
+    @unittest.skipUnless(shutil.which("dpkg-query") and shutil.which("ldd"), "not a Debian machine")
+    def test_the_image_has_every_library_of_the_binary(self):
+        with open("/etc/os-release") as f:
+            if 'VERSION_ID="12"' not in f.read():
+                self.skipTest("the image is Debian 12; package names differ here")
+        libraries = re.findall(r"=> (/\S+)", subprocess.run(["ldd", BINARY], capture_output=True, text=True).stdout)
+        self.assertTrue(libraries)
+        with open(os.path.join(ROOT, "Dockerfile")) as f:
+            stage = f.read().split("FROM ")[-1]
+        there = set(re.search(r"install -y --no-install-recommends (.*?) && rm", stage.replace("\\\n", ""), re.S).group(1).split())
+        base = {"libc6", "libgcc-s1", "libstdc++6"}
+        for library in libraries:
+            path = os.path.realpath(library)
+            for candidate in (path, path.removeprefix("/usr")):
+                owner = subprocess.run(["dpkg-query", "-S", candidate], capture_output=True, text=True).stdout.split(":")[0]
+                if owner:
+                    break
+            self.assertTrue(owner in there | base or self.comes_with(owner, there), "%s (package %s) is missing in the Dockerfile" % (library, owner))
+
+    def comes_with(self, package, others):
+        """Whether one of the others depends on it, directly or not."""
+        seen, todo = set(), list(others)
+        while todo:
+            name = todo.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            depends = subprocess.run(["dpkg-query", "-W", "-f", "${Depends}, ${Pre-Depends}", name], capture_output=True, text=True).stdout
+            todo += re.findall(r"(?:^|[,|])\s*([a-z0-9][a-z0-9.+-]+)", depends)
+        return package in seen
+
+
 class Systemd(unittest.TestCase):
     @unittest.skipUnless(shutil.which("systemd-analyze"), "systemd-analyze is not here")
     def test_the_unit_is_sound_and_gives_away_little(self):
