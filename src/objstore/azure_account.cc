@@ -135,7 +135,9 @@ Result<AzureAccount> resolve_azure_account(const config::AzureConfig& config) {
   if (config.account_name.empty()) return bad("account_name (or connection_string) is missing");
   AzureAccount account{.base_url = {}, .name = config.account_name, .key = {}, .sas = {}, .authority_host = std::string(cloud->authority)};
   SKALD_TRY(account.base_url, url_of(config.account_name, "https", config.endpoint_suffix.empty() ? cloud->suffix : std::string_view(config.endpoint_suffix)));
-  if (!config.account_key.empty()) { SKALD_TRY(account.key, decode_key(config.account_key, "account_key")); }
+  // Asking for an identity is the stronger word: a key may be left over in the file.
+  const bool identity = config.use_managed_identity || config.use_federated_token || config.use_service_principal;
+  if (!config.account_key.empty() && !identity) { SKALD_TRY(account.key, decode_key(config.account_key, "account_key")); }
   return account;
 }
 

@@ -18,7 +18,8 @@ struct AzureAccount {
   std::string authority_host;   // where this cloud's tokens come from: https://login.microsoftonline.com
 };
 
-// A connection string wins over everything else (account name, key, environment, suffix). kInvalidArgument, without secrets.
+// A connection string wins over everything else (account name, key, environment, suffix, identities); an identity that is
+// asked for (use_…) wins over account_key. kInvalidArgument, without secrets.
 Result<AzureAccount> resolve_azure_account(const config::AzureConfig& config);
 
 }  // namespace skald::objstore

@@ -1,7 +1,5 @@
 #include "objstore/azure_identity.h"
 
-#include "objstore/oauth.h"
-
 namespace skald::objstore {
 namespace {
 
@@ -115,7 +113,7 @@ std::unique_ptr<CachedToken> with_managed_identity(const std::string& identity, 
 }  // namespace
 
 Result<std::unique_ptr<CachedToken>> make_azure_token(const config::AzureConfig& config, const std::string& authority_host,
-                                                      Environment environment, Remote& remote, const Clock& clock) {
+                                                      Environment environment, const TokenRemotes& remotes, const Clock& clock) {
   const auto variable = [&](const char* name) { return environment.variable(name); };
   const std::string token_file = variable("AZURE_FEDERATED_TOKEN_FILE");
   Application app{.authority_host = first_of(variable("AZURE_AUTHORITY_HOST"), authority_host),
@@ -125,7 +123,7 @@ Result<std::unique_ptr<CachedToken>> make_azure_token(const config::AzureConfig&
     SKALD_TRY_VOID(check(app, "use_service_principal"));
     const std::string secret = first_of(config.client_secret, variable("AZURE_CLIENT_SECRET"));
     if (secret.empty()) return missing("use_service_principal needs client_secret (or AZURE_CLIENT_SECRET)");
-    return with_secret(app, secret, remote, clock);
+    return with_secret(app, secret, *remotes.services, clock);
   }
   if (config.use_federated_token) {
     // The pod's webhook sets the client id; a user-assigned identity named in the configuration stands in for it.
@@ -133,16 +131,16 @@ Result<std::unique_ptr<CachedToken>> make_azure_token(const config::AzureConfig&
     SKALD_TRY_VOID(check(app, "use_federated_token"));
     if (token_file.empty())
       return missing("use_federated_token needs AZURE_FEDERATED_TOKEN_FILE; is the pod labelled azure.workload.identity/use: \"true\"?");
-    return with_workload_identity(app, token_file, std::move(environment), remote, clock);
+    return with_workload_identity(app, token_file, std::move(environment), *remotes.services, clock);
   }
-  if (config.use_managed_identity) return with_managed_identity(config.user_assigned_id, environment, remote, clock);
+  if (config.use_managed_identity) return with_managed_identity(config.user_assigned_id, environment, *remotes.metadata, clock);
   const std::string secret = first_of(config.client_secret, variable("AZURE_CLIENT_SECRET"));
-  if (!secret.empty() && !app.tenant_id.empty() && !app.client_id.empty()) return with_secret(app, secret, remote, clock);
+  if (!secret.empty() && !app.tenant_id.empty() && !app.client_id.empty()) return with_secret(app, secret, *remotes.services, clock);
   if (!token_file.empty() && !app.tenant_id.empty()) {
     if (!config.user_assigned_id.empty()) app.client_id = config.user_assigned_id;
-    if (!app.client_id.empty()) return with_workload_identity(app, token_file, std::move(environment), remote, clock);
+    if (!app.client_id.empty()) return with_workload_identity(app, token_file, std::move(environment), *remotes.services, clock);
   }
-  return with_managed_identity(config.user_assigned_id, environment, remote, clock);
+  return with_managed_identity(config.user_assigned_id, environment, *remotes.metadata, clock);
 }
 
 }  // namespace skald::objstore

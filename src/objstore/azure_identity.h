@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "objstore/remote.h"
+#include "objstore/oauth.h"
 #include "objstore/token.h"
 #include "skald/config/storage.h"
 
@@ -13,8 +13,8 @@ namespace skald::objstore {
 
 // What `config` and the environment say, in this order: use_service_principal, use_federated_token, use_managed_identity;
 // none of them: a client secret in the environment, workload identity if its variables are there, else managed identity.
-// kInvalidArgument: a part is missing. Contacts nobody yet. `remote` and `clock` outlive the token.
+// kInvalidArgument: a part is missing. Contacts nobody yet. `remotes` and `clock` outlive the token.
 Result<std::unique_ptr<CachedToken>> make_azure_token(const config::AzureConfig& config, const std::string& authority_host,
-                                                      Environment environment, Remote& remote, const Clock& clock);
+                                                      Environment environment, const TokenRemotes& remotes, const Clock& clock);
 
 }  // namespace skald::objstore

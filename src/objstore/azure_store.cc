@@ -42,9 +42,9 @@ bool exists_already(const http::ClientResponse& response) {
 
 class AzureStore final : public ObjectStore {
  public:
-  AzureStore(AzureAccount account, std::string container, std::unique_ptr<Remote> remote, std::unique_ptr<Remote> token_remote,
+  AzureStore(AzureAccount account, std::string container, std::unique_ptr<Remote> remote, TokenRemotes token_remotes,
              std::unique_ptr<CachedToken> token, const Clock& clock, Random& random)
-      : token_remote_(std::move(token_remote)),
+      : token_remotes_(std::move(token_remotes)),
         container_(std::move(account), std::move(container), std::move(remote), std::move(token), clock),
         random_(random),
         pool_("azure", kParallelRequests - 1) {}
@@ -61,7 +61,7 @@ class AzureStore final : public ObjectStore {
   Result<http::ClientResponse> put_blocks(std::string_view key, ByteView body, bool only_new, int& tries, const CallContext& ctx);
   Result<void> put_block(std::string_view key, const std::string& id, ByteView block, const CallContext& ctx);
 
-  const std::unique_ptr<Remote> token_remote_;   // before container_: its token uses it
+  const TokenRemotes token_remotes_;   // before container_: its token uses it
   AzureContainer container_;
   Random& random_;
   exec::Pool pool_;
@@ -202,9 +202,9 @@ Result<std::unique_ptr<ObjectStore>> make_azure_store(const config::AzureConfig&
     return Error(ErrorCode::kInvalidArgument, "azure: container_name '" + config.container_name + "' is not made of lower-case letters, digits and '-'");
   std::unique_ptr<CachedToken> token;
   if (account.key.empty() && account.sas.empty()) {
-    SKALD_TRY(token, make_azure_token(config, account.authority_host, std::move(parts.environment), *parts.token_remote, parts.clock));
+    SKALD_TRY(token, make_azure_token(config, account.authority_host, std::move(parts.environment), parts.token_remotes, parts.clock));
   }
-  return std::make_unique<AzureStore>(std::move(account), config.container_name, std::move(parts.remote), std::move(parts.token_remote),
+  return std::make_unique<AzureStore>(std::move(account), config.container_name, std::move(parts.remote), std::move(parts.token_remotes),
                                       std::move(token), parts.clock, parts.random);
 }
 
@@ -216,13 +216,12 @@ Result<std::unique_ptr<ObjectStore>> open_azure_store(const config::AzureConfig&
                         .hedging = context.hedging,
                         .subject = "azure container '" + config.container_name + "' of " + account.base_url};
   SKALD_TRY(auto remote, Remote::create(options, context.registry, context.clock, context.random));
-  options.http.timeout = 10 * kNanosPerSecond;
-  options.retry = {100 * kNanosPerMilli, 2 * kNanosPerSecond, 3};
-  options.hedging = {};
-  options.subject = "azure token service";
-  SKALD_TRY(auto token_remote, Remote::create(options, context.registry, context.clock, context.random));
+  TokenRemotes token_remotes;
+  if (account.key.empty() && account.sas.empty()) {
+    SKALD_TRY(token_remotes, open_token_remotes(options, "azure token service", context.registry, context.clock, context.random));
+  }
   return make_azure_store(config, {.remote = std::move(remote),
-                                   .token_remote = std::move(token_remote),
+                                   .token_remotes = std::move(token_remotes),
                                    .environment = process_environment(),
                                    .clock = context.clock,
                                    .random = context.random});

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "objstore/oauth.h"
 #include "objstore/remote.h"
 #include "objstore/token.h"
 #include "skald/base/clock.h"
@@ -14,7 +15,7 @@ namespace skald::objstore {
 
 struct AzureParts {
   std::unique_ptr<Remote> remote;         // to the account
-  std::unique_ptr<Remote> token_remote;   // to the token service
+  TokenRemotes token_remotes;             // unused with an account key or SAS
   Environment environment;
   const Clock& clock;                     // outlives the store, as `random` does
   Random& random;

@@ -240,12 +240,12 @@ Result<std::unique_ptr<CachedToken>> from_json(const std::string& text, const st
 }  // namespace
 
 Result<std::unique_ptr<CachedToken>> make_gcs_token(const config::GcsConfig& config, bool emulator, const Environment& environment,
-                                                    Remote& remote, const Clock& clock) {
-  if (!config.service_account.empty()) return from_json(config.service_account, "service_account", environment, remote, clock);
+                                                    const TokenRemotes& remotes, const Clock& clock) {
+  if (!config.service_account.empty()) return from_json(config.service_account, "service_account", environment, *remotes.services, clock);
   if (const std::string file = environment.variable("GOOGLE_APPLICATION_CREDENTIALS"); !file.empty()) {
     auto text = environment.read_file(file);
     if (!text.ok()) return text.error().with_prefix("gcs: GOOGLE_APPLICATION_CREDENTIALS");
-    return from_json(*text, file, environment, remote, clock);
+    return from_json(*text, file, environment, *remotes.services, clock);
   }
   if (emulator) return std::unique_ptr<CachedToken>();
   std::string folder = environment.variable("CLOUDSDK_CONFIG");
@@ -255,9 +255,9 @@ Result<std::unique_ptr<CachedToken>> make_gcs_token(const config::GcsConfig& con
   }
   if (!folder.empty()) {
     const std::string file = folder + "/application_default_credentials.json";
-    if (auto text = environment.read_file(file); text.ok()) return from_json(*text, file, environment, remote, clock);
+    if (auto text = environment.read_file(file); text.ok()) return from_json(*text, file, environment, *remotes.services, clock);
   }
-  return from_metadata(environment, remote, clock);
+  return from_metadata(environment, *remotes.metadata, clock);
 }
 
 }  // namespace skald::objstore

@@ -22,9 +22,9 @@ constexpr std::uint64_t kObjectBytesMax = 4ULL << 30;
 
 class GcsStore final : public ObjectStore {
  public:
-  GcsStore(GcsEndpoint endpoint, const config::GcsConfig& config, std::unique_ptr<Remote> remote, std::unique_ptr<Remote> token_remote,
+  GcsStore(GcsEndpoint endpoint, const config::GcsConfig& config, std::unique_ptr<Remote> remote, TokenRemotes token_remotes,
            std::unique_ptr<CachedToken> token)
-      : token_remote_(std::move(token_remote)),
+      : token_remotes_(std::move(token_remotes)),
         bucket_(std::move(endpoint), config.bucket_name, std::move(remote), std::move(token)),
         upload_(bucket_, config.chunk_buffer_size, config.enable_retries ? config.retry.max_retries : 0),
         pool_("gcs", kParallelRequests - 1) {}
@@ -39,7 +39,7 @@ class GcsStore final : public ObjectStore {
  private:
   Result<void> write(std::string_view key, ByteView body, bool only_new, const CallContext& ctx);
 
-  const std::unique_ptr<Remote> token_remote_;   // before bucket_: its token uses it
+  const TokenRemotes token_remotes_;   // before bucket_: its token uses it
   GcsBucket bucket_;
   GcsUpload upload_;
   exec::Pool pool_;
@@ -118,8 +118,8 @@ Result<std::unique_ptr<ObjectStore>> make_gcs_store(const config::GcsConfig& con
     return Error(ErrorCode::kInvalidArgument, "gcs: an HMAC key needs both its access id and its secret");
   if (!config.hmac_access_key.empty()) return make_gcs_xml_store(config, std::move(parts));
   SKALD_TRY(GcsEndpoint endpoint, resolve_gcs_endpoint(config.endpoint, parts.environment));
-  SKALD_TRY(auto token, make_gcs_token(config, endpoint.emulator, parts.environment, *parts.token_remote, parts.clock));
-  return std::make_unique<GcsStore>(std::move(endpoint), config, std::move(parts.remote), std::move(parts.token_remote), std::move(token));
+  SKALD_TRY(auto token, make_gcs_token(config, endpoint.emulator, parts.environment, parts.token_remotes, parts.clock));
+  return std::make_unique<GcsStore>(std::move(endpoint), config, std::move(parts.remote), std::move(parts.token_remotes), std::move(token));
 }
 
 Result<std::unique_ptr<ObjectStore>> open_gcs_store(const config::GcsConfig& config, const RemoteContext& context) {
@@ -132,12 +132,11 @@ Result<std::unique_ptr<ObjectStore>> open_gcs_store(const config::GcsConfig& con
                         .subject = "gcs bucket '" + config.bucket_name + "' at " + endpoint.origin};
   if (!config.enable_retries) options.retry.max_retries = 0;
   SKALD_TRY(auto remote, Remote::create(options, context.registry, context.clock, context.random));
-  options.http.timeout = 10 * kNanosPerSecond;
-  options.retry = {100 * kNanosPerMilli, 2 * kNanosPerSecond, 3};
-  options.hedging = {};
-  options.subject = "gcs token service";
-  SKALD_TRY(auto token_remote, Remote::create(options, context.registry, context.clock, context.random));
-  return make_gcs_store(config, {.remote = std::move(remote), .token_remote = std::move(token_remote), .environment = std::move(environment), .clock = context.clock});
+  TokenRemotes token_remotes;
+  if (config.hmac_access_key.empty()) {
+    SKALD_TRY(token_remotes, open_token_remotes(options, "gcs token service", context.registry, context.clock, context.random));
+  }
+  return make_gcs_store(config, {.remote = std::move(remote), .token_remotes = std::move(token_remotes), .environment = std::move(environment), .clock = context.clock});
 }
 
 }  // namespace skald::objstore

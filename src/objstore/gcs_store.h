@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "objstore/oauth.h"
 #include "objstore/remote.h"
 #include "objstore/token.h"
 #include "skald/base/clock.h"
@@ -13,7 +14,7 @@ namespace skald::objstore {
 
 struct GcsParts {
   std::unique_ptr<Remote> remote;         // to the service
-  std::unique_ptr<Remote> token_remote;   // to the token service
+  TokenRemotes token_remotes;             // unused with HMAC keys
   Environment environment;
   const Clock& clock;                     // outlives the store
 };

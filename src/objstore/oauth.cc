@@ -46,6 +46,23 @@ std::string reason_of(const rapidjson::Document& answer) {
 
 }  // namespace
 
+Result<TokenRemotes> open_token_remotes(RemoteOptions options, const std::string& what, obs::Registry& registry, const Clock& clock, Random& random) {
+  options.http.timeout = 10 * kNanosPerSecond;
+  options.retry = {100 * kNanosPerMilli, 2 * kNanosPerSecond, 3};
+  options.hedging = {};
+  options.subject = what;
+  TokenRemotes remotes;
+  SKALD_TRY(remotes.services, Remote::create(options, registry, clock, random));
+  options.http.timeout = 5 * kNanosPerSecond;
+  options.subject = what + " of this machine";
+  http::ClientOptions direct = client_options(options.http);
+  direct.proxy = "none";
+  RemoteSeams seams;
+  SKALD_TRY(seams.client, http::Client::create(std::move(direct)));
+  SKALD_TRY(remotes.metadata, Remote::create(options, registry, clock, random, std::move(seams)));
+  return remotes;
+}
+
 std::string percent_encode(std::string_view text, std::string_view keep) {
   static constexpr char kHex[] = "0123456789ABCDEF";
   std::string out;

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <initializer_list>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,6 +13,13 @@
 #include "skald/http/client.h"
 
 namespace skald::objstore {
+
+// The ways to token services. A metadata service lies on the machine's own link: no proxy may stand between.
+struct TokenRemotes {
+  std::unique_ptr<Remote> services, metadata;
+};
+// `options` are the store's; the tries and timeouts are those of tokens. `what`: "azure token service".
+Result<TokenRemotes> open_token_remotes(RemoteOptions options, const std::string& what, obs::Registry& registry, const Clock& clock, Random& random);
 
 // RFC 3986: unreserved characters and those of `keep` stay.
 std::string percent_encode(std::string_view text, std::string_view keep = "");

@@ -12,13 +12,13 @@ struct Process {
   FakeClock clock;
   std::shared_ptr<FakeEnvironment> environment = std::make_shared<FakeEnvironment>();
   std::shared_ptr<RemoteLog> log = std::make_shared<RemoteLog>();
-  FakeRemote remote{log};
+  TokenRemotes remotes = fake_token_remotes(log);
   config::AzureConfig config;
   Process() {
     log->answer = [this](const SeenRequest&) { return answer(200, R"({"access_token":"t)" + std::to_string(log->seen.size()) + R"(","expires_in":"3600"})"); };
   }
   Result<std::unique_ptr<CachedToken>> make() {
-    return make_azure_token(config, "https://login.microsoftonline.com", environment_of(environment), remote, clock);
+    return make_azure_token(config, "https://login.microsoftonline.com", environment_of(environment), remotes, clock);
   }
   void workload() {
     environment->variables = {{"AZURE_FEDERATED_TOKEN_FILE", "/var/token"}, {"AZURE_CLIENT_ID", "app"}, {"AZURE_TENANT_ID", "dir"},
@@ -35,6 +35,7 @@ TEST(AzureIdentity, AsksTheMetadataServiceByDefault) {
   EXPECT_EQ(process.log->seen[0].url,
             "http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%3A%2F%2Fstorage.azure.com%2F");
   EXPECT_EQ(process.log->seen[0].header("Metadata"), "true");
+  EXPECT_EQ(process.log->seen[0].operation, "metadata Token");   // past all proxies
 }
 
 TEST(AzureIdentity, NamesAUserAssignedIdentity) {
@@ -69,6 +70,7 @@ TEST(AzureIdentity, TakesWorkloadIdentityWhereThePodHasOneAndReadsItsFileAnew) {
     EXPECT_EQ(token->get({}).value(), "t1");
     const SeenRequest& seen = process.log->seen[0];
     EXPECT_EQ(seen.method, "POST");
+    EXPECT_EQ(seen.operation, "Token");
     EXPECT_EQ(seen.url, "https://login.example/dir/oauth2/v2.0/token");
     EXPECT_EQ(seen.header("Content-Type"), "application/x-www-form-urlencoded");
     EXPECT_EQ(seen.body,

@@ -1,5 +1,6 @@
 // Against a real account or Azurite: SKALD_TEST_AZURE=<connection string>;Container=<name>. With Azurite the container may
-// be made by `az storage container create` or any SDK; its account key must be the one of the string.
+// be made by `az storage container create` or any SDK. Or SKALD_TEST_AZURE=https://host:port/account/container, opened with
+// the identity that the environment describes; SKALD_TEST_CA is the certificate of that host.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -15,6 +16,14 @@ class AzureLive : public testing::Test {
   void SetUp() override {
     const char* text = std::getenv("SKALD_TEST_AZURE");
     if (text == nullptr) GTEST_SKIP() << "SKALD_TEST_AZURE is not set";
+    if (const std::string url = text; url.starts_with("https://")) {
+      const std::size_t container = url.rfind('/'), account = url.rfind('/', container - 1);
+      config_.container_name = url.substr(container + 1);
+      config_.account_name = url.substr(account + 1, container - account - 1);
+      config_.endpoint_suffix = url.substr(0, account);
+      if (const char* ca = std::getenv("SKALD_TEST_CA")) config_.http.ca_file = ca;
+      return;
+    }
     config_.connection_string = text;
     const std::size_t at = config_.connection_string.find(";Container=");
     ASSERT_NE(at, std::string::npos);

@@ -74,6 +74,10 @@ TEST(AzureAccounts, ComeFromNameKeyAndEnvironment) {
   EXPECT_EQ(url(), "https://logs1.blob.core.chinacloudapi.cn");
   config.environment = "AzureGermanCloud";
   EXPECT_EQ(url(), "https://logs1.blob.core.cloudapi.de");
+  config.environment.clear();
+  config.use_managed_identity = true;
+  EXPECT_EQ(resolve_azure_account(config).value().key, "");
+  config.use_managed_identity = false;
   for (const auto& [suffix, expected] : std::map<std::string, std::string>{{"blob.core.windows.net", "https://logs1.blob.core.windows.net"},
                                                                            {".blob.private.example.com", "https://logs1.blob.private.example.com"},
                                                                            {"core.windows.net", "https://logs1.blob.core.windows.net"},

@@ -31,7 +31,7 @@ struct Azure {
   }
   ObjectStore& open() {
     store = make_azure_store(config, {.remote = std::make_unique<FakeRemote>(log),
-                                      .token_remote = std::make_unique<FakeRemote>(tokens),
+                                      .token_remotes = fake_token_remotes(tokens),
                                       .environment = environment_of(environment),
                                       .clock = clock,
                                       .random = random}).value();
@@ -270,7 +270,7 @@ TEST(AzureStore, RefusesConfigurationsThatCannotWork) {
     Azure azure;
     change(azure.config);
     return !make_azure_store(azure.config, {.remote = std::make_unique<FakeRemote>(azure.log),
-                                            .token_remote = std::make_unique<FakeRemote>(azure.tokens),
+                                            .token_remotes = fake_token_remotes(azure.tokens),
                                             .environment = environment_of(azure.environment),
                                             .clock = azure.clock,
                                             .random = azure.random}).ok();

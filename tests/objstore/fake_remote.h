@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "objstore/oauth.h"
 #include "objstore/remote.h"
 #include "objstore/token.h"
 
@@ -38,19 +39,25 @@ struct RemoteLog {
 
 class FakeRemote final : public Remote {
  public:
-  explicit FakeRemote(std::shared_ptr<RemoteLog> log) : log_(std::move(log)) {}
+  explicit FakeRemote(std::shared_ptr<RemoteLog> log, std::string mark = "") : log_(std::move(log)), mark_(std::move(mark)) {}
   Result<http::ClientResponse> run(const RemoteOperation& operation, const BuildRequest& build, const CallContext& ctx, int* tries) override {
     SKALD_TRY_VOID(ctx.check());
     SKALD_TRY(const http::ClientRequest request, build());
     const std::lock_guard lock(log_->mutex);
     if (tries != nullptr) *tries = log_->tries;
-    log_->seen.push_back({operation.name, request.method, request.url, request.headers, std::string(request.body), operation.retry});
+    log_->seen.push_back({mark_ + operation.name, request.method, request.url, request.headers, std::string(request.body), operation.retry});
     return log_->answer(log_->seen.back());
   }
 
  private:
-  std::shared_ptr<RemoteLog> log_;
+  const std::shared_ptr<RemoteLog> log_;
+  const std::string mark_;
 };
+
+// Requests to a metadata service carry "metadata " before their operation.
+inline TokenRemotes fake_token_remotes(const std::shared_ptr<RemoteLog>& log) {
+  return {.services = std::make_unique<FakeRemote>(log), .metadata = std::make_unique<FakeRemote>(log, "metadata ")};
+}
 
 inline http::ClientResponse answer(int status, std::string body = "", std::vector<http::Header> headers = {}) {
   http::ClientResponse response;

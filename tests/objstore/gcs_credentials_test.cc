@@ -15,13 +15,13 @@ struct Process {
   FakeClock clock;
   std::shared_ptr<FakeEnvironment> environment = std::make_shared<FakeEnvironment>();
   std::shared_ptr<RemoteLog> log = std::make_shared<RemoteLog>();
-  FakeRemote remote{log};
+  TokenRemotes remotes = fake_token_remotes(log);
   config::GcsConfig config;
   bool emulator = false;
   Process() {
     log->answer = [](const SeenRequest&) { return answer(200, kGoodAnswer, {{"Metadata-Flavor", "Google"}}); };
   }
-  Result<std::unique_ptr<CachedToken>> make() { return make_gcs_token(config, emulator, environment_of(environment), remote, clock); }
+  Result<std::unique_ptr<CachedToken>> make() { return make_gcs_token(config, emulator, environment_of(environment), remotes, clock); }
   const SeenRequest& last() { return log->seen.back(); }
 };
 
@@ -58,6 +58,7 @@ TEST(GcsCredentials, AServiceAccountSignsWhatTheTokenServiceChecks) {
   EXPECT_EQ(token->get({}).value(), "ya29.x");
   EXPECT_EQ(process.last().url, "https://oauth2.example/token");
   EXPECT_EQ(process.last().method, "POST");
+  EXPECT_EQ(process.last().operation, "Token");
   process.clock.advance_ns(kNanosPerHour);   // a new token, a new assertion
   EXPECT_EQ(token->get({}).value(), "ya29.x");
   EXPECT_EQ(process.log->seen.size(), 2U);
@@ -98,6 +99,7 @@ TEST(GcsCredentials, ComeFromTheMetadataServerLast) {
   EXPECT_EQ(process.last().url,
             "http://169.254.169.254/computeMetadata/v1/instance/service-accounts/default/token?scopes=https%3A%2F%2Fwww.googleapis.com%2Fauth%2Fdevstorage.read_write");
   EXPECT_EQ(process.last().header("Metadata-Flavor"), "Google");
+  EXPECT_EQ(process.last().operation, "metadata Token");   // past all proxies
   process.environment->variables["GCE_METADATA_HOST"] = "127.0.0.1:81";
   ASSERT_TRUE(process.make().value()->get({}).ok());
   EXPECT_TRUE(process.last().url.starts_with("http://127.0.0.1:81/computeMetadata/"));

@@ -44,7 +44,7 @@ struct Xml {
     config.hmac_access_key = "GOOG1";
     config.hmac_secret = "s3cret";
     store = make_gcs_store(config, {.remote = std::make_unique<FakeRemote>(log),
-                                    .token_remote = std::make_unique<FakeRemote>(std::make_shared<RemoteLog>()),
+                                    .token_remotes = fake_token_remotes(std::make_shared<RemoteLog>()),
                                     .environment = environment_of(std::make_shared<FakeEnvironment>()),
                                     .clock = clock}).value();
   }

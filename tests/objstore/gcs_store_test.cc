@@ -35,7 +35,7 @@ struct Gcs {
   }
   Result<std::unique_ptr<ObjectStore>> make() {
     return make_gcs_store(config, {.remote = std::make_unique<FakeRemote>(log),
-                                   .token_remote = std::make_unique<FakeRemote>(tokens),
+                                   .token_remotes = fake_token_remotes(tokens),
                                    .environment = environment_of(environment),
                                    .clock = clock});
   }
