@@ -3,8 +3,11 @@ import os
 import re
 import shutil
 import socket
+import socketserver
+import struct
 import subprocess
 import tempfile
+import threading
 import time
 
 from harness import ROOT, free_port
@@ -79,3 +82,33 @@ class Gateway:
         if hasattr(self, "log"):
             self.log.close()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class NameServer(socketserver.ThreadingUDPServer):
+    """Answers questions for A records with the addresses that a name has now."""
+    allow_reuse_address = True
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            packet, sock = self.request
+            labels, at = [], 12
+            while packet[at]:
+                labels.append(packet[at + 1:at + 1 + packet[at]].decode())
+                at += 1 + packet[at]
+            end = at + 5
+            kind = struct.unpack(">H", packet[end - 4:end - 2])[0]
+            addresses = list(self.server.addresses.get(".".join(labels), ())) if kind == 1 else []
+            answer = packet[:2] + struct.pack(">HHHHH", 0x8180, 1, len(addresses), 0, 0) + packet[12:end]
+            for a in addresses:
+                answer += b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 1, 4) + socket.inet_aton(a)
+            sock.sendto(answer, self.client_address)
+
+    def __init__(self, addresses):
+        super().__init__(("127.0.0.1", 0), self.Handler)
+        self.addresses = addresses
+        self.port = self.server_address[1]
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    def close(self):
+        self.shutdown()
+        self.server_close()

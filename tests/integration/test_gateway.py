@@ -8,8 +8,6 @@ import os
 import re
 import shutil
 import socket
-import socketserver
-import struct
 import subprocess
 import threading
 import time
@@ -118,29 +116,6 @@ class Target:
     def close(self):
         self.http.shutdown()
         self.http.server_close()
-
-
-class NameServer(socketserver.ThreadingUDPServer):
-    """Answers every question for an A record with the addresses it holds now."""
-    allow_reuse_address = True
-
-    class Handler(socketserver.BaseRequestHandler):
-        def handle(self):
-            packet, sock = self.request
-            end = packet.index(b"\0", 12) + 5
-            kind = struct.unpack(">H", packet[end - 4:end - 2])[0]
-            addresses = list(self.server.addresses) if kind == 1 else []
-            answer = packet[:2] + struct.pack(">HHHHH", 0x8180, 1, len(addresses), 0, 0) + packet[12:end]
-            for a in addresses:
-                answer += b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 1, 4) + socket.inet_aton(a)
-            self.server.asked += 1
-            sock.sendto(answer, self.client_address)
-
-    def __init__(self, addresses):
-        super().__init__(("127.0.0.1", 0), self.Handler)
-        self.addresses = addresses
-        self.asked = 0
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
 
 @unittest.skipUnless(gateway.NGINX, "nginx is not here")
@@ -304,9 +279,9 @@ class Members(unittest.TestCase):
         self.addCleanup(self.first.close)
         self.second = Target("second", ("127.0.0.3", self.first.port))
         self.addCleanup(self.second.close)
-        self.names = NameServer(["127.0.0.2", "127.0.0.3"])
-        self.addCleanup(self.names.server_close)
-        self.addCleanup(self.names.shutdown)
+        self.names = gateway.NameServer({"member.skald.test": ["127.0.0.2", "127.0.0.3"]})
+        self.members = self.names.addresses["member.skald.test"]
+        self.addCleanup(self.names.close)
         url = "http://member.skald.test:%d" % self.first.port
         self.gateway = gateway.Gateway(GATEWAY_WRITE_URL=url, GATEWAY_READ_URL=url, GATEWAY_BACKEND_URL=url,
                                        GATEWAY_RESOLVER="127.0.0.1:%d valid=1s ipv6=off" % self.names.server_address[1]).start()
@@ -341,19 +316,19 @@ class Members(unittest.TestCase):
         self.assertEqual({self.ask() for _ in range(20)}, {(200, "second")})
 
     def test_new_addresses_are_seen(self):
-        self.names.addresses[:] = ["127.0.0.2"]
+        self.members[:] = ["127.0.0.2"]
         time.sleep(1.2)
         self.ask()   # starts the new look-up
         time.sleep(1.2)
         self.assertEqual({self.ask()[1] for _ in range(10)}, {"first"})
-        self.names.addresses[:] = ["127.0.0.3"]
+        self.members[:] = ["127.0.0.3"]
         time.sleep(1.2)
         self.ask()
         time.sleep(1.2)
         self.assertEqual({self.ask()[1] for _ in range(10)}, {"second"})
 
     def test_starts_while_nobody_is_there(self):
-        self.names.addresses[:] = []
+        self.members[:] = []
         alone = gateway.Gateway(GATEWAY_WRITE_URL="http://nobody.skald.test:1", GATEWAY_RESOLVER="127.0.0.1:%d valid=1s" % self.names.server_address[1]).start()
         self.addCleanup(alone.close)
         c = http.client.HTTPConnection("127.0.0.1", alone.port, timeout=30)

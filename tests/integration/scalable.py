@@ -1,0 +1,110 @@
+"""configs/scalable.yaml as real processes: each member at an address of its own (127.0.1.N, one port for all, as in a cluster), an
+S3 server behind, nginx in front with names that our name server answers."""
+import os
+import subprocess
+import tempfile
+import time
+
+import gateway
+import tools
+from harness import BINARY, ROOT, Server, free_port
+
+COMPOSE = [("write-1", "write"), ("write-2", "write"), ("write-3", "write"), ("read-1", "read"), ("read-2", "read"), ("backend-1", "backend"), ("backend-2", "backend")]
+ALONE = [("one", "all")]
+
+
+def refusal(target):
+    """None when the binary runs this target, else what it says."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = os.path.join(directory, "config.yaml")
+        with open(path, "w") as f:
+            f.write("auth_enabled: false\n")
+        done = subprocess.run([BINARY, "-config.file=" + path, "-target=" + target, "-verify-config"], capture_output=True, text=True, cwd=directory, timeout=60)
+        return None if done.returncode == 0 else done.stderr.strip()
+
+
+class Member(Server):
+    def __init__(self, installation, name, target, address):
+        super().__init__()
+        self.installation, self.name, self.target, self.address = installation, name, target, address
+        self.port = installation.port
+
+    def connection(self):
+        import http.client
+        return http.client.HTTPConnection(self.address, self.port, timeout=60)
+
+    def launch(self):
+        path = os.path.join(self.directory, "config.yaml")
+        with open(path, "w") as f:
+            tools.yaml.safe_dump(self.installation.config(self), f)
+        self.log = open(self.log_path, "ab")
+        self.process = subprocess.Popen([BINARY, "-config.file=" + path, "-target=" + self.target], stdout=self.log, stderr=self.log, cwd=self.directory)
+
+    def wait_ready(self, timeout_s=90):
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise RuntimeError("%s ended with %s:\n%s" % (self.name, self.process.returncode, self.tail_log()))
+            try:
+                if self.request("GET", "/ready")[0] == 200:
+                    return
+            except OSError:
+                pass
+            time.sleep(0.05)
+        raise RuntimeError("%s is not ready after %d s:\n%s" % (self.name, timeout_s, self.tail_log()))
+
+
+class Installation:
+    """The members of `layout`, started together: who comes first waits for the others."""
+
+    def __init__(self, store, layout):
+        self.store, self.port, self.gossip_port = store, free_port(), free_port()
+        self.members = [Member(self, name, target, "127.0.1.%d" % (i + 1)) for i, (name, target) in enumerate(layout)]
+
+    def of(self, target):
+        return [m for m in self.members if m.target in (target, "all")]
+
+    def config(self, member):
+        with open(os.path.join(ROOT, "configs", "scalable.yaml")) as f:
+            config = tools.yaml.safe_load(f)
+        data = os.path.join(member.directory, "data")
+        config["server"].update(http_listen_address=member.address, http_listen_port=self.port)
+        common = config["common"]
+        common.update(path_prefix=data, instance_addr=member.address, compactor_address="http://%s:%d" % (self.of("backend")[0].address, self.port))
+        common["ring"].update(instance_id=member.name)
+        s3 = {"endpoint": self.store.address, "access_key_id": self.store.access_key, "secret_access_key": self.store.secret_key}
+        common["storage"]["s3"].update(s3, bucketnames=self.store.bucket)
+        config["ruler"]["storage"]["s3"].update(bucketnames=self.store.bucket)
+        config["compactor"]["working_directory"] = os.path.join(data, "compactor")
+        config["memberlist"].update(bind_addr=[member.address], bind_port=self.gossip_port, advertise_addr=member.address, advertise_port=self.gossip_port, node_name=member.name,
+                                    join_members=["%s:%d" % (m.address, self.gossip_port) for m in self.members])
+        return config
+
+    def __enter__(self):
+        try:
+            for m in self.members:
+                m.launch()
+            for m in self.members:
+                m.wait_ready()
+            names = {target + ".skald.test": [m.address for m in self.of(target)] for target in ("write", "read", "backend")}
+            self.names = gateway.NameServer(names)
+            urls = {"GATEWAY_%s_URL" % t.upper(): "http://%s.skald.test:%d" % (t, self.port) for t in ("write", "read", "backend")}
+            self.gateway = gateway.Gateway(GATEWAY_RESOLVER="127.0.0.1:%d valid=1s ipv6=off" % self.names.port, **urls).start()
+            self.front = Server()   # our client, at the gateway's address
+            self.front.port = self.gateway.port
+            return self
+        except BaseException:
+            self.close()
+            raise
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        for part in [getattr(self, "gateway", None), getattr(self, "names", None), getattr(self, "front", None)] + self.members:
+            if part is not None:
+                part.close()
+
+    def targets(self):
+        """Prometheus' static_configs, labelled as the chart's ServiceMonitor does."""
+        return [{"targets": ["%s:%d" % (m.address, self.port)], "labels": {"cluster": "skald", "namespace": "logs", "service": "skald-" + m.target}} for m in self.members]
