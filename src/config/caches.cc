@@ -62,6 +62,8 @@ std::vector<std::string> validate_caches(const Config& config) {
     check(memcached.tls_cert_path.empty() == memcached.tls_key_path.empty(), "memcached_client needs both tls_cert_path and tls_key_path");
     const RedisConfig& redis = cache.redis;
     check(redis.timeout >= 0 && redis.expiration >= 0 && redis.db >= 0 && redis.pool_size >= 0, "redis values must not be negative");
+    check(redis.master_name.empty(), "redis.master_name: sentinel is not supported; name the server itself in redis.endpoint");
+    check(redis.endpoint.find(',') == std::string::npos, "redis.endpoint names several servers; one is supported, no cluster");
     check(!cache.memcached_configured() || !cache.redis_configured(), "memcached and redis are both named; choose one");
   }
   return out;

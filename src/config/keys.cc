@@ -79,6 +79,7 @@ constexpr Reason kReasons[] = {
 }  // namespace
 
 std::string_view reason_without_effect(std::string_view path) {
+  if (path.ends_with(".chunk_delimiter")) return "keys of objects hold no ':'";
   for (const Reason& reason : kReasons)
     if (path.starts_with(reason.prefix)) return reason.text;
   return {};

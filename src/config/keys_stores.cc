@@ -21,7 +21,7 @@ constexpr Key kS3[] = {
     SKALD_TEXT("secret_access_key", kSecret, "", nullptr),
     SKALD_TEXT("session_token", kSecret, "", nullptr),
     SKALD_TEXT("insecure", kBool, "false", nullptr),
-    SKALD_TEXT("chunk_delimiter", kString, "", nullptr),
+    {"chunk_delimiter", Kind::kString, ""},
     SKALD_TEXT("http_config.timeout", kDuration, "0s", "http.timeout"),
     SKALD_TEXT("http_config.idle_conn_timeout", kDuration, "1m30s", "http.idle-conn-timeout"),
     SKALD_TEXT("http_config.response_header_timeout", kDuration, "2m", "http.response-header-timeout"),

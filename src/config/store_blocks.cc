@@ -69,16 +69,6 @@ void take_endpoint(std::string text, std::string& endpoint, bool& insecure) {
   endpoint = std::move(text);
 }
 
-// s3.eu-central-1.amazonaws.com says its region.
-std::string region_of(const std::string& endpoint) {
-  const std::size_t end = endpoint.find(".amazonaws.com");
-  if (end == std::string::npos) return {};
-  std::string_view host = std::string_view(endpoint).substr(0, end);
-  for (const std::string_view prefix : {"s3.dualstack.", "s3.", "s3-", "dynamodb."})
-    if (host.starts_with(prefix)) return std::string(host.substr(prefix.size()));
-  return {};
-}
-
 Result<void> read_sse(const Config& config, const Block& block, S3Config& out) {
   if (const std::string type = block.text("sse.type"); !type.empty()) {
     if (type == "SSE-S3") out.sse = S3Config::Sse::kS3;
@@ -151,7 +141,6 @@ void read_endpoint(const Block& block, S3Config& out) {
     out.insecure = insecure;
   }
   block.set("region", out.region);
-  if (out.region.empty()) out.region = region_of(out.endpoint);
   block.set("access_key_id", out.access_key_id);
   block.set("secret_access_key", out.secret_access_key);
   block.set("session_token", out.session_token);
@@ -203,7 +192,6 @@ Result<void> read_s3(const Config& config, const Block& block, S3Config& out) {
   block.set("bucketnames", out.buckets);
   if (bool path_style = false; block.set("s3forcepathstyle", path_style) && path_style) out.lookup = S3Config::Lookup::kPath;
   if (bool off = false; block.set("disable_dualstack", off)) out.dualstack = !off;
-  block.set("chunk_delimiter", out.chunk_delimiter);
   if (bool on = false; block.set("sse_encryption", on) && on) out.sse = S3Config::Sse::kS3;
   SKALD_TRY_VOID(read_sse(config, block, out));
   SKALD_TRY_VOID(read_signature_and_checksum(config, block, out));
@@ -325,7 +313,9 @@ Result<void> read_dynamodb(const Config& config, const Block& block, DynamoConfi
   if (is_endpoint(url.host)) {
     const bool tls = url.scheme == "https" || (url.scheme == "dynamodb" && url.host.find("amazonaws.com") != std::string::npos);
     out.endpoint = (tls ? "https://" : "http://") + url.host;
-    if (out.region.empty()) out.region = region_of(url.host);
+    const std::string_view host = url.host;   // dynamodb.eu-central-1.amazonaws.com says its region
+    if (host.starts_with("dynamodb.") && host.find(".amazonaws.com") != std::string_view::npos)
+      out.region = host.substr(9, host.find(".amazonaws.com") - 9);
   } else {
     out.region = url.host;
   }

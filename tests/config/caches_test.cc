@@ -73,10 +73,9 @@ TEST(Caches, EveryKeyOfABlock) {
 }
 
 TEST(Caches, EveryKeyOfRedis) {
-  const Config config = config_of("query_range: {results_cache: {cache: {redis: {endpoint: 'r:6379', master_name: m, timeout: 1s, expiration: 2s, db: 3, pool_size: 4, username: u, password: hush, tls_enabled: true, tls_insecure_skip_verify: true}}}}\n");
+  const Config config = config_of("query_range: {results_cache: {cache: {redis: {endpoint: 'r:6379', timeout: 1s, expiration: 2s, db: 3, pool_size: 4, username: u, password: hush, tls_enabled: true, tls_insecure_skip_verify: true}}}}\n");
   RedisConfig wanted;
   wanted.endpoint = "r:6379";
-  wanted.master_name = "m";
   wanted.timeout = kNanosPerSecond;
   wanted.expiration = 2 * kNanosPerSecond;
   wanted.db = 3;
@@ -165,6 +164,8 @@ TEST(Caches, NonsenseIsRefused) {
   EXPECT_THAT(error("{memcached_client: {timeout: -1s}}"), HasSubstr("memcached values must not be negative"));
   EXPECT_THAT(error("{memcached_client: {host: a}, redis: {endpoint: b}}"), HasSubstr("choose one"));
   EXPECT_THAT(error("{memcached_client: {tls_cert_path: /c}}"), HasSubstr("needs both tls_cert_path and tls_key_path"));
+  EXPECT_THAT(error("{redis: {endpoint: r, master_name: m}}"), HasSubstr("sentinel is not supported"));
+  EXPECT_THAT(error("{redis: {endpoint: 'a:1,b:2'}}"), HasSubstr("one is supported"));
   EXPECT_THAT(error("{redis: {db: -1}}"), HasSubstr("redis values must not be negative"));
   EXPECT_THAT(error("{embedded_cache: {max_size: 3}}"), HasSubstr("did you mean"));
   EXPECT_THAT(error_of("storage_config: {tsdb_shipper: {resync_interval: 0s}}\n"), HasSubstr("resync_interval must be positive"));

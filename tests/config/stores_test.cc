@@ -51,7 +51,6 @@ TEST(Stores, EveryKeyOfTheOldS3Block) {
     session_token: token
     insecure: true
     s3forcepathstyle: true
-    chunk_delimiter: "-"
     http_config: {timeout: 7s, idle_conn_timeout: 8s, response_header_timeout: 9s, insecure_skip_verify: true, ca_file: /ca.pem}
     storage_class: STANDARD_IA
     sse: {type: SSE-KMS, kms_key_id: 'arn:k', kms_encryption_context: '{"a":"b"}'}
@@ -74,7 +73,6 @@ TEST(Stores, EveryKeyOfTheOldS3Block) {
   EXPECT_TRUE(s3.insecure);
   EXPECT_EQ(s3.lookup, S3Config::Lookup::kPath);
   EXPECT_FALSE(s3.dualstack);
-  EXPECT_EQ(s3.chunk_delimiter, "-");
   EXPECT_EQ(s3.storage_class, "STANDARD_IA");
   EXPECT_EQ(s3.sse, S3Config::Sse::kKms);
   EXPECT_EQ(s3.sse_kms_key_id, "arn:k");
@@ -116,7 +114,7 @@ TEST(Stores, EveryKeyOfTheNewS3Block) {
   const S3Config& s3 = bucket.s3;
   EXPECT_THAT(s3.buckets, ElementsAre("one"));
   EXPECT_EQ(s3.endpoint, "s3.eu-central-1.amazonaws.com");
-  EXPECT_EQ(s3.region, "eu-central-1");
+  EXPECT_EQ(s3.region, "");   // the endpoint says it
   EXPECT_FALSE(s3.insecure);
   EXPECT_EQ(s3.lookup, S3Config::Lookup::kVirtualHosted);
   EXPECT_FALSE(s3.dualstack);
@@ -156,7 +154,6 @@ TEST(Stores, TheS3UrlForm) {
   EXPECT_EQ(s3.endpoint, "ceph:80");
   EXPECT_TRUE(s3.insecure);
   EXPECT_FALSE(s3_of("s3://k:s@s3.eu-west-1.amazonaws.com/b").insecure);
-  EXPECT_EQ(s3_of("s3://k:s@s3.eu-west-1.amazonaws.com/b").region, "eu-west-1");
   EXPECT_TRUE(s3_of("s3://k:s@h.x/b", ", insecure: false").insecure);   // the default says nothing
   EXPECT_FALSE(s3_of("s3://k:s@h.x/b", ", endpoint: other.host").insecure);
 }
@@ -399,6 +396,8 @@ TEST(Stores, TheDynamoTable) {
   EXPECT_EQ(dynamo.endpoint, "http://localhost:4567");
   EXPECT_EQ(dynamo.region, "eu-west-1");
   EXPECT_EQ(dynamo.access_key_id + dynamo.secret_access_key, "kx/y");
+  dynamo = config_of(schema("dynamodb://k:x@dynamodb.eu-west-3.amazonaws.com")).dynamodb;
+  EXPECT_EQ(dynamo.endpoint + " " + dynamo.region, "https://dynamodb.eu-west-3.amazonaws.com eu-west-3");
   EXPECT_EQ(config_of(schema("https://k:x@alternator.x:8043")).dynamodb.endpoint, "https://alternator.x:8043");
   EXPECT_THAT(error_of(schema("ftp://hush:hush@h.x")), AllOf(HasSubstr("the scheme is \"ftp\""), Not(HasSubstr("hush"))));
   EXPECT_THAT(error_of(schema("")), HasSubstr("set storage_config.aws.dynamodb.dynamodb_url"));

@@ -52,7 +52,6 @@ struct S3Config {
   std::string sse_customer_key;                         // ours: 32 bytes in base64, for SSE-C
   enum class Checksum { kAuto, kNone, kMd5, kCrc32c, kSha256 } checksum = Checksum::kAuto;
   std::int64_t part_size = 0;                           // multipart above this; 0: our choice
-  std::string chunk_delimiter;
   StoreHttpConfig http;
   StoreRetryConfig retry;
   bool operator==(const S3Config&) const = default;
