@@ -75,7 +75,7 @@ class Installation:
         s3 = {"endpoint": self.store.address, "access_key_id": self.store.access_key, "secret_access_key": self.store.secret_key}
         common["storage"]["s3"].update(s3, bucketnames=self.store.bucket)
         config["ruler"]["storage"]["s3"].update(bucketnames=self.store.bucket)
-        config["compactor"]["working_directory"] = os.path.join(data, "compactor")
+        config["compactor"].update(working_directory=os.path.join(data, "compactor"), compaction_interval="1s")
         config["memberlist"].update(bind_addr=[member.address], bind_port=self.gossip_port, advertise_addr=member.address, advertise_port=self.gossip_port, node_name=member.name,
                                     join_members=["%s:%d" % (m.address, self.gossip_port) for m in self.members])
         return config

@@ -140,22 +140,20 @@ class Files(unittest.TestCase):
             self.assertIn('alertname="%s"' % alert, tested)
 
 
-@unittest.skipUnless(PROMETHEUS, "prometheus is not here")
-class Live(unittest.TestCase):
+class Prometheus:
+    """A Prometheus that scrapes once a second and evaluates our rules as often."""
+
     @classmethod
-    def setUpClass(cls):
-        cls.server = Server(config="""
-auth_enabled: false
-limits_config: {max_line_size: 1KB, per_stream_rate_limit: 1GB, blocked_queries: [{pattern: '{app="forbidden"}'}]}
-""").start()
-        cls.addClassCleanup(cls.server.close)
+    def start(cls, targets):
         cls.directory = tempfile.mkdtemp(prefix="skald-prometheus-")
         cls.addClassCleanup(shutil.rmtree, cls.directory, ignore_errors=True)
         cls.port = free_port()
         config = {
-            "global": {"scrape_interval": "1s", "evaluation_interval": "1s", "external_labels": {}},
+            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
             "rule_files": [os.path.join(RULES, "recording.yaml"), os.path.join(RULES, "alerts.yaml")],
-            "scrape_configs": [{"job_name": "n/logs", "static_configs": [{"targets": ["127.0.0.1:%d" % cls.server.port], "labels": {"cluster": "c", "namespace": "n"}}]}]}
+            # As the chart's ServiceMonitor: job is <namespace>/<service>.
+            "scrape_configs": [{"job_name": "logs", "static_configs": targets,
+                                "relabel_configs": [{"source_labels": ["namespace", "service"], "separator": "/", "target_label": "job"}]}]}
         path = os.path.join(cls.directory, "prometheus.yml")
         with open(path, "w") as f:
             json.dump(config, f)   # JSON is YAML
@@ -164,9 +162,8 @@ limits_config: {max_line_size: 1KB, per_stream_rate_limit: 1GB, blocked_queries:
         cls.prometheus = subprocess.Popen([PROMETHEUS, "--config.file=" + path, "--storage.tsdb.path=" + os.path.join(cls.directory, "data"),
                                            "--web.listen-address=127.0.0.1:%d" % cls.port], stdout=cls.log, stderr=cls.log)
         cls.addClassCleanup(cls.stop)
-        cls.wait_for(lambda: cls.query("up")[0]["value"][1] == "1", "the first scrape")
-        cls.use_the_server()
-        cls.names = set(cls.get("/api/v1/label/__name__/values"))
+        count = sum(len(t["targets"]) for t in targets)
+        cls.wait_for(lambda: cls.query("sum(up)")[0]["value"][1] == str(count), "the first scrape")
 
     @classmethod
     def stop(cls):
@@ -201,36 +198,71 @@ limits_config: {max_line_size: 1KB, per_stream_rate_limit: 1GB, blocked_queries:
         raise AssertionError("waited %d s for %s" % (seconds, what))
 
     @classmethod
-    def use_the_server(cls):
-        """Everything a dashboard shows, twice with scrapes between: a counter's first value has no rate."""
-        server = cls.server
+    def wait_for_scrapes(cls, count):
+        before = float(cls.query("min(count_over_time(up[5m]))")[0]["value"][1])
+        cls.wait_for(lambda: float(cls.query("min(count_over_time(up[5m]))")[0]["value"][1]) >= before + count, "more scrapes")
+
+    @classmethod
+    def use(cls, front, flush):
+        """Everything a dashboard shows, with scrapes between: a counter's first value has no rate."""
         for turn in range(3):
             now = time.time_ns()
             lines = [(now + i, 'level=info msg="order %d paid" took=%dms' % (i, i), {"trace_id": str(i)}) for i in range(200)]
             for how in ("proto", "json", "legacy-proto"):
-                assert server.push([({"app": "shop", "turn": str(turn), "how": how}, lines)], how)[0] == 204
-            assert server.push([({"service.name": "otel"}, lines)], "otlp-proto")[0] in (200, 204)
-            assert server.push([({"app": "shop"}, [(now, "x" * 2000)])])[0] == 400
-            for phase in ("memory", "flushed"):
+                assert front.push([({"app": "shop", "turn": str(turn), "how": how}, lines)], how)[0] == 204
+            assert front.push([({"service.name": "otel"}, lines)], "otlp-proto")[0] in (200, 204)
+            assert front.push([({"app": "shop"}, [(now, "x" * 300000)])])[0] == 400
+            for _ in ("memory", "flushed"):
                 start, end = now - 60 * 10**9, now + 60 * 10**9
-                server.query_range('{app="shop"} |= "paid"', start, end)
-                server.query_range('sum by (how) (rate({app="shop"} | logfmt | took > 10ms [1m]))', start, end)
-                server.instant('sum(count_over_time({app="shop"}[5m]))', end)
-                server.request("GET", "/loki/api/v1/query", params={"query": 'count_over_time({app="forbidden"}[1m])'})
-                server.request("GET", "/loki/api/v1/query_range", params={"query": '{app="forbidden"}'})
-                for path in ("labels", "label/app/values", "series", "index/stats?query={app=\"shop\"}", "index/volume?query={app=\"shop\"}", "detected_fields?query={app=\"shop\"}", "detected_labels"):
-                    server.request("GET", "/loki/api/v1/" + path.replace('"', "%22").replace("{", "%7B").replace("}", "%7D"))
-                cls.tail(now)
-                server.flush()
-            scrapes = float(cls.query("count_over_time(up[5m])")[0]["value"][1])
-            cls.wait_for(lambda: float(cls.query("count_over_time(up[5m])")[0]["value"][1]) >= scrapes + 3, "three more scrapes")
+                front.query_range('{app="shop"} |= "paid"', start, end)
+                front.query_range('sum by (how) (rate({app="shop"} | logfmt | took > 10ms [1m]))', start, end)
+                front.instant('sum(count_over_time({app="shop"}[5m]))', end)
+                front.request("GET", "/loki/api/v1/query_range", params={"query": '{app="forbidden"}'})
+                for path in ("labels", "label/app/values", "series", "index/stats", "index/volume", "detected_fields", "detected_labels"):
+                    front.request("GET", "/loki/api/v1/" + path, params={"query": '{app="shop"}'})
+                cls.tail(front.port, now)
+                flush()
+            cls.wait_for_scrapes(3)
+        cls.names = set(cls.get("/api/v1/label/__name__/values"))
 
     @classmethod
-    def tail(cls, start_ns):
-        with socket.create_connection(("127.0.0.1", cls.server.port), 10) as s:
+    def tail(cls, port, start_ns):
+        with socket.create_connection(("127.0.0.1", port), 10) as s:
             s.sendall(("GET /loki/api/v1/tail?query=%%7Bapp%%3D%%22shop%%22%%7D&start=%d HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n" % (start_ns - 10**9)).encode())
             s.makefile("rb").read(400)   # the handshake and the beginning of the first frame
+
+    def check_dashboards(self, elsewhere):
+        """Every expression parses and has a value, but those over metrics that `elsewhere` names and nobody has."""
+        shown, absent = 0, set()
+        for dashboard, title, expression in expressions():
+            with self.subTest(dashboard=dashboard, panel=title, expression=expression):
+                result = self.query(filled_in(expression))   # refused when it does not parse
+                missing = metrics_of(expression) - self.names
+                self.assertEqual(missing - elsewhere, set(), "no such metric here")
+                if missing:
+                    absent |= missing
+                elif title not in EMPTY_WHEN_WELL:
+                    self.assertTrue(result, "empty")
+                    shown += 1
+        print("%d expressions have values, %d metrics are for others" % (shown, len(absent)), end=" ", flush=True)
+        return shown
+
+
+@unittest.skipUnless(PROMETHEUS, "prometheus is not here")
+class Live(Prometheus, unittest.TestCase):
+    """One process on a file system."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server(config="""
+auth_enabled: false
+limits_config: {per_stream_rate_limit: 1GB, blocked_queries: [{pattern: '{app="forbidden"}'}]}
+compactor: {compaction_interval: 1s}
+""").start()
+        cls.addClassCleanup(cls.server.close)
+        cls.start([{"targets": ["127.0.0.1:%d" % cls.server.port], "labels": {"cluster": "c", "namespace": "n", "service": "logs"}}])
+        cls.use(cls.server, cls.server.flush)
 
     def test_prometheus_takes_the_page_as_it_is(self):
         targets = self.get("/api/v1/targets")["activeTargets"]
@@ -247,19 +279,7 @@ limits_config: {max_line_size: 1KB, per_stream_rate_limit: 1GB, blocked_queries:
                 self.assertTrue(found[0]["help"], name)
 
     def test_dashboards_show_something_in_every_panel(self):
-        shown, elsewhere = 0, set()
-        for dashboard, title, expression in expressions():
-            with self.subTest(dashboard=dashboard, panel=title, expression=expression):
-                result = self.query(filled_in(expression))   # refused when it does not parse
-                missing = metrics_of(expression) - self.names
-                self.assertEqual(missing - ELSEWHERE, set(), "no such metric here, and not in the list of what a cluster has")
-                if missing:
-                    elsewhere |= missing
-                elif title not in EMPTY_WHEN_WELL:
-                    self.assertTrue(result, "empty")
-                    shown += 1
-        print("%d expressions have values, %d metrics wait for a cluster or a store" % (shown, len(elsewhere)), end=" ", flush=True)
-        self.assertGreater(shown, 80)
+        self.assertGreater(self.check_dashboards(ELSEWHERE), 80)
 
     def test_rules_evaluate_and_nothing_fires(self):
         self.wait_for(lambda: all(r["health"] == "ok" for g in self.get("/api/v1/rules")["groups"] for r in g["rules"]), "all rules to be evaluated")
@@ -292,6 +312,43 @@ limits_config: {max_line_size: 1KB, per_stream_rate_limit: 1GB, blocked_queries:
         for label in ("cluster", "namespace"):
             self.assertTrue(self.get("/api/v1/label/%s/values" % label, **{"match[]": "loki_build_info"}))
         self.assertIn("fake", self.get("/api/v1/label/tenant/values", **{"match[]": "loki_distributor_lines_received_total"}))
+
+
+@unittest.skipUnless(PROMETHEUS, "prometheus is not here")
+class Cluster(Prometheus, unittest.TestCase):
+    """The installation of deploy/docker-compose.yaml: here no panel about rings, gossip, queues or the compactor may be empty."""
+
+    @classmethod
+    def setUpClass(cls):
+        import gateway
+        import scalable
+        import servers
+        import tools
+        for target in ("write", "read", "backend"):
+            said = scalable.refusal(target)
+            if said:
+                raise unittest.SkipTest("this binary does not run -target=%s: %s" % (target, said[-200:]))
+        if not (gateway.NGINX and tools.yaml):
+            raise unittest.SkipTest("nginx or PyYAML is not here")
+        store = servers.Minio()
+        cls.addClassCleanup(store.__exit__, None, None, None)
+        store.__enter__()
+        installation = scalable.Installation(store, scalable.COMPOSE)
+        cls.addClassCleanup(installation.close)
+        installation.__enter__()
+        cls.start(installation.targets())
+        cls.use(installation.front, lambda: [m.flush() for m in installation.of("write")])
+
+    def test_dashboards_show_something_in_every_panel(self):
+        self.check_dashboards(STORES | EVENTS | RULER - self.names)
+
+    def test_nothing_fires(self):
+        self.wait_for(lambda: all(r["health"] == "ok" for g in self.get("/api/v1/rules")["groups"] for r in g["rules"]), "all rules to be evaluated")
+        self.assertEqual(self.query('ALERTS{alertstate="firing"}'), [])
+
+    def test_members_agree_on_their_number(self):
+        self.assertEqual({r["value"][1] for r in self.query('loki_ring_members{name="ingester", state="ACTIVE"}')}, {"3"})
+        self.assertEqual({r["value"][1] for r in self.query("loki_memberlist_client_cluster_members_count")}, {"7"})
 
 
 if __name__ == "__main__":
