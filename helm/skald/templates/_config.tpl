@@ -147,6 +147,8 @@ common:
 memberlist:
   join_members:
     - {{ include "skald.host" (dict "root" . "service" (include "skald.memberlistName" .)) }}:7946
+  # Parts that lost each other meet again.
+  rejoin_interval: 1m
 {{- end }}
 runtime_config:
   file: /etc/loki/runtime-config/runtime-config.yaml
