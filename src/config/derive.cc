@@ -130,6 +130,7 @@ std::vector<std::string> validate_compactor(const CompactorConfig& compactor) {
   check(compactor.retention_delete_delay >= 0 && compactor.retention_table_timeout >= 0 && compactor.delete_request_cancel_period >= 0 && compactor.delete_max_interval >= 0,
         "retention_delete_delay, retention_table_timeout, delete_request_cancel_period and delete_max_interval must not be negative");
   check(compactor.tables_to_compact >= 0 && compactor.skip_latest_n_tables >= 0, "tables_to_compact and skip_latest_n_tables must not be negative");
+  check(compactor.lease_period >= 0 && compactor.orphan_grace_period > 0, "lease_period must not be negative and orphan_grace_period must be positive");
   const StoreRetryConfig& backoff = compactor.retention_backoff;
   check(backoff.min_period >= 0 && backoff.max_period >= backoff.min_period && backoff.max_retries >= 0,
         "retention_backoff_config must not be negative, and its max_period not below its min_period");

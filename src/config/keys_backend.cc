@@ -32,6 +32,8 @@ constexpr Key kKeys[] = {
     {"compactor.compactor_ring.instance_addr", Kind::kString, ""},
     {"compactor.tables_to_compact", Kind::kInt, "0", SKALD_MEMBER(compactor.tables_to_compact)},
     {"compactor.skip_latest_n_tables", Kind::kInt, "0", SKALD_MEMBER(compactor.skip_latest_n_tables)},
+    {"compactor.lease_period", Kind::kDuration, "5m", SKALD_MEMBER(compactor.lease_period)},
+    {"compactor.orphan_grace_period", Kind::kDuration, "2h", SKALD_MEMBER(compactor.orphan_grace_period)},
     {"compactor.horizontal_scaling_mode", Kind::kString, "disabled"},
     {"compactor.deletion_marker_object_store_prefix", Kind::kString, "", SKALD_MEMBER(compactor.deletion_marker_object_store_prefix)},
     {"compactor.compactor_ring.kvstore.multi.primary", Kind::kAny, ""},

@@ -103,6 +103,8 @@ struct CompactorConfig {
   std::int64_t upload_parallelism = 10;
   std::int64_t tables_to_compact = 0;             // days per run; 0: all
   std::int64_t skip_latest_n_tables = 0;
+  std::int64_t lease_period = 5 * kNanosPerMinute;         // ours
+  std::int64_t orphan_grace_period = 2 * kNanosPerHour;    // ours
   std::string deletion_marker_object_store_prefix;
 };
 
