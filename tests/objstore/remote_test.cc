@@ -33,7 +33,7 @@ class ScriptedClient final : public http::Client {
     return step;
   }
   std::unique_ptr<Running> start(const http::ClientRequest&, const CallContext&) override { std::abort(); }
-  void call_then(http::ClientRequest, SharedBytes, const CallContext&, std::function<void(Result<http::ClientResponse>)>) { std::abort(); }
+  void call_then(http::ClientRequest, SharedBytes, const CallContext&, std::function<void(Result<http::ClientResponse>)>) override { std::abort(); }
   void wait_any(std::span<Running* const>, std::int64_t) override { std::abort(); }
   bool sticky = false;   // the last step for ever
 };

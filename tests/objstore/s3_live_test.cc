@@ -1,5 +1,6 @@
 // The contract of every store (stores_test.cc) against a real S3 service: SKALD_TEST_S3=s3://key:secret@host:port/bucket,
-// key and secret percent-encoded; ?tls and ?ca=<file> for https. The bucket exists. Skipped without it.
+// key and secret percent-encoded; ?ca=<file> for https, ?virtual for virtual-hosted style. The bucket exists. Skipped
+// without it.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -44,8 +45,11 @@ class S3Live : public testing::Test {
     config_.insecure = true;
     if (const std::size_t query = url.find('?'); query != std::string_view::npos) {
       const http::Params params = http::Params::parse(url.substr(query + 1));
-      config_.insecure = false;
-      if (const std::string* ca = params.get("ca")) config_.http.ca_file = *ca;
+      if (const std::string* ca = params.get("ca")) {
+        config_.insecure = false;
+        config_.http.ca_file = *ca;
+      }
+      if (params.get("virtual") != nullptr) config_.lookup = config::S3Config::Lookup::kVirtualHosted;
       url = url.substr(0, query);
     }
     config_.endpoint = std::string(url.substr(0, url.find('/')));
@@ -213,13 +217,30 @@ TEST_F(S3Live, SendsChecksumsWhenAsked) {
   }
 }
 
+TEST_F(S3Live, EncryptsWithAKeyOfTheCustomer) {
+  if (config_.insecure) GTEST_SKIP() << "SSE-C needs TLS";
+  const std::unique_ptr<ObjectStore> plain = open(config_);
+  config_.sse = config::S3Config::Sse::kCustomer;
+  config_.sse_customer_key = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+  config_.part_size = 5 << 20;
+  store_ = open(config_);
+  ASSERT_TRUE(good(store_->put("k", "0123456789", ctx_)));
+  EXPECT_EQ(store_->get("k", {}, ctx_).value(), "0123456789");
+  EXPECT_EQ(store_->get("k", {2, 5}, ctx_).value(), "234");
+  EXPECT_FALSE(plain->get("k", {}, ctx_).ok());
+  const Bytes body(6 << 20, 'x');
+  ASSERT_TRUE(good(store_->put("big", body, ctx_)));
+  EXPECT_TRUE(store_->get("big", {}, ctx_).value() == body);
+}
+
 TEST_F(S3Live, SaysWhatIsWrongWithKeysAndBuckets) {
   config::S3Config wrong = config_;
   wrong.secret_access_key = "not the secret";
   Result<void> refused = open(wrong)->put("k", "v", ctx_);
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().code(), ErrorCode::kPermissionDenied);
-  for (const std::string& part : {std::string("SignatureDoesNotMatch"), config_.access_key_id, std::string("us-east-1"), config_.endpoint, std::string("path style")}) {
+  for (const std::string& part : {std::string("SignatureDoesNotMatch"), config_.access_key_id, std::string("us-east-1"), config_.endpoint,
+                                  std::string(config_.lookup == config::S3Config::Lookup::kAuto ? "path style" : "virtual-hosted style")}) {
     EXPECT_NE(refused.error().message().find(part), std::string::npos) << refused.error().message();
   }
   EXPECT_EQ(refused.error().message().find("not the secret"), std::string::npos);
