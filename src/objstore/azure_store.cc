@@ -202,6 +202,8 @@ Result<std::unique_ptr<ObjectStore>> make_azure_store(const config::AzureConfig&
     return Error(ErrorCode::kInvalidArgument, "azure: container_name '" + config.container_name + "' is not made of lower-case letters, digits and '-'");
   std::unique_ptr<CachedToken> token;
   if (account.key.empty() && account.sas.empty()) {
+    if (!account.base_url.starts_with("https://"))   // the service refuses such a token, having read it like everybody on the way
+      return Error(ErrorCode::kInvalidArgument, "azure: " + account.base_url + " is not https; tokens of identities are sent over https only");
     SKALD_TRY(token, make_azure_token(config, account.authority_host, std::move(parts.environment), parts.token_remotes, parts.clock));
   }
   return std::make_unique<AzureStore>(std::move(account), config.container_name, std::move(parts.remote), std::move(parts.token_remotes),

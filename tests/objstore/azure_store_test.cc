@@ -280,6 +280,7 @@ TEST(AzureStore, RefusesConfigurationsThatCannotWork) {
   EXPECT_TRUE(refused([](config::AzureConfig& c) { c.container_name = ""; }));
   EXPECT_TRUE(refused([](config::AzureConfig& c) { c.account_name = ""; }));
   EXPECT_TRUE(refused([](config::AzureConfig& c) { c.account_key = "not base64"; }));
+  EXPECT_TRUE(refused([](config::AzureConfig& c) { c.account_key = "", c.endpoint_suffix = "http://127.0.0.1:10000"; }));   // a token in the clear
 }
 
 }  // namespace
