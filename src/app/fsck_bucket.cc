@@ -304,6 +304,9 @@ class BucketChecker {
       for (objstore::ObjectInfo& object : page.objects) level.objects.push_back(std::move(object.key));
       next = std::move(page.next);
     } while (!next.empty());
+    // A folder may be on two pages, or in two of several stores.
+    std::sort(level.folders.begin(), level.folders.end());
+    level.folders.erase(std::unique(level.folders.begin(), level.folders.end()), level.folders.end());
     return level;
   }
 
