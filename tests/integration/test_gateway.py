@@ -386,6 +386,28 @@ class RealServer(unittest.TestCase):
         self.assertEqual(through.request("GET", "/ring")[0], server.request("GET", "/ring")[0])
         self.assertEqual(through.request("GET", "/metrics")[0], 404)
 
+    def test_a_tail_through_the_gateway_shows_lines_as_they_come(self):
+        server = Server(config="auth_enabled: true\n").start()
+        self.addCleanup(server.close)
+        url = "http://127.0.0.1:%d" % server.port
+        front = gateway.Gateway(GATEWAY_WRITE_URL=url, GATEWAY_READ_URL=url, GATEWAY_BACKEND_URL=url).start()
+        self.addCleanup(front.close)
+        tenant = {"X-Scope-OrgID": "team"}
+        self.assertEqual(server.push([({"app": "t"}, [(time.time_ns(), "before")])], headers=tenant)[0], 204)
+        with socket.create_connection(("127.0.0.1", front.port), 30) as s:
+            s.sendall(("GET /loki/api/v1/tail?query=%7Bapp%3D%22t%22%7D HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                       "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nX-Scope-OrgID: team\r\n\r\n").encode())
+            stream = s.makefile("rb")
+            self.assertIn(b" 101 ", stream.readline())
+            seen = b""
+            while b"before" not in seen:
+                seen += stream.read1()
+            for n in range(3):   # nothing waits for a buffer to fill
+                line = b"live %d" % n
+                self.assertEqual(server.push([({"app": "t"}, [(time.time_ns(), line.decode())])], headers=tenant)[0], 204)
+                while line not in seen:
+                    seen += stream.read1()
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -5,13 +5,18 @@ import glob
 import os
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
+import time
 import unittest
 
 import gateway
+import scalable
+import servers
+import store_clients
 import tools
-from harness import BINARY, ROOT, Server
+from harness import BINARY, ROOT, Server, free_port
 
 CHART = os.path.join(ROOT, "helm", "skald")
 CASES = {os.path.basename(p)[:-len("-values.yaml")]: p for p in sorted(glob.glob(os.path.join(CHART, "ci", "*-values.yaml")))}
@@ -98,16 +103,6 @@ def matches(selector, labels):
 
 def ports_of(pod):
     return {p["name"]: p["containerPort"] for c in pod["spec"]["containers"] for p in c.get("ports", ())}
-
-
-def accepts(target):
-    """None when the binary runs this target, else what it says."""
-    with tempfile.TemporaryDirectory() as directory:
-        path = os.path.join(directory, "c.yaml")
-        with open(path, "w") as f:
-            f.write("auth_enabled: false\n")
-        done = subprocess.run([BINARY, "-config.file=" + path, "-target=" + target, "-verify-config"], capture_output=True, text=True, cwd=directory, timeout=60)
-        return None if done.returncode == 0 else done.stderr.strip()
 
 
 def each(test):
@@ -468,6 +463,119 @@ class Chart(unittest.TestCase):
                 self.assertEqual(done.returncode, 0, done.stderr)
                 self.assertNotIn("[warn]", done.stderr)
 
+    def test_memcached_takes_its_arguments(self):
+        try:
+            program = servers.need_program("memcached", "memcached")
+        except servers.Missing as e:
+            self.skipTest(str(e))
+        for name in ("chunks-cache", "results-cache"):
+            c = self.rendered["minio"].one("StatefulSet", "logs-skald-" + name)["spec"]["template"]["spec"]["containers"][0]
+            port = free_port()
+            arguments = [a.replace("--port=11211", "--port=%d" % port) for a in c["args"]]
+            process = subprocess.Popen([program, "-l", "127.0.0.1", "-u", "nobody", *arguments], stderr=subprocess.PIPE)
+            try:
+                for _ in range(100):
+                    self.assertIsNone(process.poll(), process.stderr.read() if process.poll() is not None else "")
+                    try:
+                        with socket.create_connection(("127.0.0.1", port), 5) as connection:
+                            connection.sendall(b"stats settings\r\n")
+                            text = connection.recv(8192).decode()
+                        break
+                    except OSError:
+                        time.sleep(0.05)
+                self.assertIn("STAT maxbytes %d\r\n" % ({"chunks-cache": 64, "results-cache": 32}[name] << 20), text)
+                self.assertIn("STAT item_size_max %d\r\n" % (5 << 20), text)
+            finally:
+                process.terminate()
+                process.communicate(timeout=10)
+
+    def test_minio_starts_with_its_buckets(self):
+        """A folder is a bucket: true of the real one, in the chart and in the compose file."""
+        try:
+            program = servers.go_program("minio")
+        except servers.Missing as e:
+            self.skipTest(str(e))
+        c = self.rendered["minio"].one("StatefulSet", "logs-skald-minio")["spec"]["template"]["spec"]["containers"][0]
+        secret = self.rendered["minio"].one("Secret", "logs-skald-minio")["stringData"]
+        with open(os.path.join(ROOT, "deploy", "docker-compose.yaml")) as f:
+            composed = tools.yaml.safe_load(f)["services"]["minio"]
+        for command, environment, buckets in ((c["args"][0], secret, ("chunks", "ruler")), (composed["command"][0], composed["environment"], ("skald-data", "skald-ruler"))):
+            with tempfile.TemporaryDirectory() as directory:
+                port = free_port()
+                os.symlink(program, os.path.join(directory, "minio"))
+                text = re.sub(r" /(export|data)", " " + directory + r"/\1", command).replace(" --address :9000", "") + " --address 127.0.0.1:%d --quiet" % port
+                process = subprocess.Popen(["sh", "-c", text], env=dict(environment, PATH=directory + ":/usr/bin:/bin", HOME=directory, MINIO_BROWSER="off", MINIO_UPDATE="off"),
+                                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                try:
+                    for bucket in buckets:
+                        client = store_clients.S3Client("127.0.0.1:%d" % port, bucket, environment["MINIO_ROOT_USER"], environment["MINIO_ROOT_PASSWORD"])
+                        for attempt in range(200):
+                            try:
+                                self.assertEqual(client.list(), [])
+                                break
+                            except (OSError, store_clients.StoreError):
+                                self.assertLess(attempt, 199, "no answer")
+                                time.sleep(0.1)
+                finally:
+                    process.terminate()
+                    process.wait(30)
+
+    def test_parts_of_the_user_s_own(self):
+        config = Rendered(template("--set", "loki.config=auth_enabled: {{ .Values.loki.auth_enabled }}\n")).config()
+        self.assertEqual(config.strip(), "auth_enabled: true")
+        r = Rendered(template("--set", "loki.existingSecretForConfig=mine"))
+        self.assertIsNone(r.config())
+        self.assertIn({"name": "config", "secret": {"secretName": "mine"}}, r.servers()[0]["spec"]["template"]["spec"]["volumes"])
+        r = Rendered(template("--set", "serviceAccount.create=false", "--set", "serviceAccount.name=theirs"))
+        self.assertEqual(r.all("ServiceAccount"), [])
+        self.assertEqual({w["spec"]["template"]["spec"]["serviceAccountName"] for w in r.workloads()}, {"theirs"})
+        self.assertEqual(Rendered(template("--set", "gateway.nginxConfig.file=events {}")).nginx().strip(), "events {}")
+        text = Rendered(template("--set", "gateway.nginxConfig.customReadUrl=http://elsewhere:1", "--set", "gateway.nginxConfig.resolver=10.0.0.10")).nginx()
+        self.assertIn("set $read http://elsewhere:1;", text)
+        self.assertIn("resolver 10.0.0.10;", text)
+        self.assertIn("set $write http://logs-skald-headless.", text)
+        r = Rendered(template("--set", "gateway.basicAuth.enabled=true", "--set", "gateway.basicAuth.existingSecret=theirs"))
+        self.assertFalse(r.all("Secret"))
+        self.assertIn("auth_basic_user_file", r.nginx())
+        self.assertIn("X-Scope-OrgID $http_x_scope_orgid", r.nginx())
+        everything = self.rendered["everything"]
+        self.assertEqual(everything.one("ConfigMap", "logs-extra")["data"], {"a": "b"})
+        self.assertEqual(everything.one("ConfigMap", "logs-text")["data"], {"a": "b"})
+        for w in everything.servers():
+            c = w["spec"]["template"]["spec"]["containers"][0]
+            self.assertTrue(c["image"].startswith("registry.example.com/team/skald@sha256:"))
+            self.assertIn("-server.log-format=json", c["args"])
+            self.assertIn({"name": "TZ", "value": "UTC"}, c["env"])
+            self.assertIn({"name": "ca", "mountPath": "/etc/ssl/company"}, c["volumeMounts"])
+            self.assertEqual(w["spec"]["template"]["spec"]["priorityClassName"], "higher")
+
+    def test_passwords_open_the_gateway(self):
+        """Hashes that the chart writes, in nginx: what Debian's crypt knows is what the image's knows."""
+        if not gateway.NGINX:
+            self.skipTest("nginx is not here")
+        r = Rendered(template("--set", "loki.tenants[0].name=ann", "--set", "loki.tenants[0].password=first", "--set", "loki.tenants[1].name=bob", "--set", "loki.tenants[1].password=second"))
+        lines = r.one("Secret", "logs-skald-gateway")["stringData"][".htpasswd"]
+        self.assertEqual([l.split(":")[0] for l in lines.split()], ["ann", "bob"])
+        server = Server(config="auth_enabled: true\n").start()
+        self.addCleanup(server.close)
+        with tempfile.NamedTemporaryFile("w") as f:
+            f.write(lines)
+            f.flush()
+            os.chmod(f.name, 0o644)
+            url = "http://127.0.0.1:%d" % server.port
+            front = gateway.Gateway(GATEWAY_WRITE_URL=url, GATEWAY_READ_URL=url, GATEWAY_BACKEND_URL=url, GATEWAY_TENANT_FROM="remote_user", GATEWAY_AUTHORIZATION="''",
+                                    GATEWAY_AUTH='auth_basic "Loki"; auth_basic_user_file %s;' % f.name).start()
+            self.addCleanup(front.close)
+            through = Server(directory=server.directory)
+            through.port = front.port
+            def login(user, password):
+                return {"Authorization": "Basic " + base64.b64encode(("%s:%s" % (user, password)).encode()).decode()}
+            now = time.time_ns()
+            self.assertEqual(through.push([({"app": "x"}, [(now, "of ann")])], headers=login("ann", "first"))[0], 204)
+            self.assertEqual(through.push([({"app": "x"}, [(now, "of ann")])], headers=login("ann", "second"))[0], 401)
+            self.assertEqual(len(server.query_range('{app="x"}', now - 10**9, now + 10**9, tenant="ann")), 1)
+            self.assertEqual(server.query_range('{app="x"}', now - 10**9, now + 10**9, tenant="bob"), [])
+
     def verify(self, r, target, extra=()):
         """The binary's answer to the rendered file, with the arguments of the rendered container."""
         workload = next(w for w in r.servers() if ("-target=" + target) in w["spec"]["template"]["spec"]["containers"][0]["args"])
@@ -483,7 +591,7 @@ class Chart(unittest.TestCase):
                                   env=dict(os.environ, STORE_KEY="k", STORE_SECRET="s"))
 
     def check_target(self, target):
-        refused = accepts(target)
+        refused = scalable.refusal(target)
         if refused:
             self.skipTest("this binary does not run -target=%s: %s" % (target, refused[-200:]))
         later = {}
