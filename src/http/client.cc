@@ -181,9 +181,7 @@ std::int64_t Core::poll_ns(std::int64_t now_ns) const {
   std::int64_t wait_ns = kIdlePollNs;
   for (const std::shared_ptr<Transfer>& transfer : active_) {
     if (transfer->cancellable()) wait_ns = std::min(wait_ns, kCancelPollNs);
-    if (transfer->watches_headers()) {
-      wait_ns = std::min(wait_ns, std::clamp(options_.response_header_timeout_ns / 8, kScanNs, kNanosPerSecond));
-    }
+    wait_ns = std::min(wait_ns, transfer->watch_ns());
     if (transfer->deadline_ns() != std::numeric_limits<std::int64_t>::max()) {
       wait_ns = std::min(wait_ns, std::max<std::int64_t>(0, transfer->deadline_ns() - now_ns) + kNanosPerMilli);
     }

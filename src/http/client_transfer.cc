@@ -102,6 +102,7 @@ Result<std::shared_ptr<Transfer>> Transfer::prepare(CurlEasy easy, const ClientO
   transfer->cancel_ = ctx.cancel;
   transfer->connect_timeout_ns_ = options.connect_timeout_ns;
   transfer->header_timeout_ns_ = options.response_header_timeout_ns;
+  transfer->stall_timeout_ns_ = options.stall_timeout_ns;
   transfer->response_bytes_max_ = request.response_bytes_max;
   transfer->body_bytes_ = request.body.size();
 
@@ -212,17 +213,33 @@ Result<void> Transfer::set_tls(const ClientOptions& options) {
   return {};
 }
 
+std::int64_t Transfer::watch_ns() const {
+  std::int64_t watch_ns = std::numeric_limits<std::int64_t>::max();
+  if (header_timeout_ns_ > 0 && !head_began_) watch_ns = header_timeout_ns_;
+  if (stall_timeout_ns_ > 0) watch_ns = std::min(watch_ns, stall_timeout_ns_);
+  return watch_ns == std::numeric_limits<std::int64_t>::max() ? watch_ns : std::clamp(watch_ns / 8, 5 * kNanosPerMilli, kNanosPerSecond);
+}
+
 std::optional<Error> Transfer::overdue(std::int64_t now_ns) {
   if (now_ns >= deadline_ns_) return error(ErrorCode::kDeadlineExceeded, deadline_text_);
-  if (!watches_headers()) return std::nullopt;
   curl_off_t connected_us = 0;
-  curl_off_t sent_bytes = 0;
   ::curl_easy_getinfo(easy_.get(), CURLINFO_PRETRANSFER_TIME_T, &connected_us);
-  ::curl_easy_getinfo(easy_.get(), CURLINFO_SIZE_UPLOAD_T, &sent_bytes);
-  if (connected_us <= 0 || static_cast<std::uint64_t>(sent_bytes) < body_bytes_) return std::nullopt;
-  if (sent_at_ns_ == 0) sent_at_ns_ = now_ns;
-  if (now_ns - sent_at_ns_ < header_timeout_ns_) return std::nullopt;
-  return error(ErrorCode::kDeadlineExceeded, "no answer began within " + seconds_text(header_timeout_ns_) + " after the request was sent");
+  if (connected_us <= 0) return std::nullopt;   // curl has a timeout of its own for that
+  curl_off_t sent = 0;
+  ::curl_easy_getinfo(easy_.get(), CURLINFO_SIZE_UPLOAD_T, &sent);
+  const auto sent_bytes = static_cast<std::uint64_t>(std::max<curl_off_t>(0, sent));
+  const std::uint64_t moved_bytes = sent_bytes + header_bytes_ + response_.body.size();
+  if (moved_bytes != moved_bytes_ || moved_at_ns_ == 0) {
+    moved_bytes_ = moved_bytes;
+    moved_at_ns_ = now_ns;
+  }
+  if (!head_began_ && sent_bytes >= body_bytes_) {   // the server is thinking
+    if (sent_at_ns_ == 0) sent_at_ns_ = now_ns;
+    if (header_timeout_ns_ <= 0 || now_ns - sent_at_ns_ < header_timeout_ns_) return std::nullopt;
+    return error(ErrorCode::kDeadlineExceeded, "no answer began within " + seconds_text(header_timeout_ns_) + " after the request was sent");
+  }
+  if (stall_timeout_ns_ <= 0 || now_ns - moved_at_ns_ < stall_timeout_ns_) return std::nullopt;
+  return error(ErrorCode::kDeadlineExceeded, std::string(head_began_ ? "the answer" : "sending the request") + " has stood still for " + seconds_text(stall_timeout_ns_));
 }
 
 std::size_t Transfer::header_callback(char* data, std::size_t size, std::size_t count, void* self) {

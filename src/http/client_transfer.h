@@ -44,7 +44,8 @@ class Transfer {
   std::int64_t deadline_ns() const { return deadline_ns_; }   // of system_clock(); max: none
   // Called now and then by the background thread: the error of a timeout that has passed.
   std::optional<Error> overdue(std::int64_t now_ns);
-  bool watches_headers() const { return header_timeout_ns_ > 0 && !head_began_; }
+  // How often it wants overdue() called for the sake of its timeouts; max: need not be.
+  std::int64_t watch_ns() const;
   // The end of the transfer, as curl sees it.
   Result<ClientResponse> finish(CURLcode code);
   Error error(ErrorCode code, const std::string& what) const { return Error(code, subject_ + ": " + what); }
@@ -78,6 +79,8 @@ class Transfer {
   std::string deadline_text_;
   std::int64_t connect_timeout_ns_ = 0;
   std::int64_t header_timeout_ns_ = 0, sent_at_ns_ = 0;
+  std::int64_t stall_timeout_ns_ = 0, moved_at_ns_ = 0;
+  std::uint64_t moved_bytes_ = 0;
   std::uint64_t body_bytes_ = 0, response_bytes_max_ = 0;
   std::size_t header_bytes_ = 0;
   bool head_began_ = false, head_complete_ = false, too_large_ = false, head_too_large_ = false, resend_allowed_ = false, sent_before_ = false;

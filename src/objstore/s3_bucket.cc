@@ -202,6 +202,7 @@ Error S3Bucket::refused(const Call& call, const http::ClientResponse& response, 
     text += "; the store expects region '" + fault.region + "'";
   } else if (fault.code == "AccessDenied") {
     text += std::string("; the key's or the bucket's policy must allow ") + call.permission;
+    if (call.permission == std::string_view("s3:GetObject")) text += ", and s3:ListBucket, without which AWS answers this for absent objects too";
   }
   std::string skew = skew_text(response, clock_.now_ns());
   if (skew.empty() && fault.code == "RequestTimeTooSkewed") skew = "; the clocks here and at the store differ too much";

@@ -46,7 +46,7 @@ S3Bucket& S3Store::bucket_of(std::string_view key) {
 
 std::vector<http::Header> S3Store::upload_headers() const {
   std::vector<http::Header> headers{{"Content-Type", "application/octet-stream"}};
-  if (!config_.storage_class.empty()) headers.push_back({"X-Amz-Storage-Class", config_.storage_class});
+  if (!config_.storage_class.empty() && config_.storage_class != "STANDARD") headers.push_back({"X-Amz-Storage-Class", config_.storage_class});
   switch (config_.sse) {
     case S3Config::Sse::kNone: break;
     case S3Config::Sse::kS3: headers.push_back({"X-Amz-Server-Side-Encryption", "AES256"}); break;

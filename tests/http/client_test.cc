@@ -195,6 +195,20 @@ TEST(HttpClient, EndsAtTheDeadlineWhateverTheServerDoes) {
   EXPECT_EQ(headers.error().message().find("secret"), std::string::npos);
   EXPECT_NE(headers.error().message().find("GET 127.0.0.1:"), std::string::npos);
 
+  for (const std::size_t size : {std::size_t{10}, std::size_t{1} << 20}) {   // sent with the head, and after it
+    const std::string body(size, 'b');
+    const Result<ClientResponse> put = client->call({.method = "PUT", .url = server.url("/slow"), .body = body}, {});
+    EXPECT_NE(put.error().message().find("no answer began"), std::string::npos) << put.error().message();
+  }
+  auto impatient = make_client([](ClientOptions& o) { o.stall_timeout_ns = 50 * kNanosPerMilli; });
+  const Result<ClientResponse> stalled = impatient->call({.method = "GET", .url = server.url("/head")}, {});
+  EXPECT_EQ(stalled.error().code(), ErrorCode::kDeadlineExceeded);
+  EXPECT_NE(stalled.error().message().find("the answer has stood still for 0.05 s"), std::string::npos) << stalled.error().message();
+  const std::string endless(64 << 20, 'x');   // nobody reads it
+  testing_server::SilentServer silent;
+  const Result<ClientResponse> unread = impatient->call({.method = "PUT", .url = silent.url(), .body = endless}, {});
+  EXPECT_NE(unread.error().message().find("sending the request has stood still"), std::string::npos) << unread.error().message();
+
   CallContext ctx;
   FakeClock clock;   // the client counts what is left by the caller's clock
   ctx.clock = &clock;

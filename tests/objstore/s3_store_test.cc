@@ -302,6 +302,7 @@ TEST_F(S3StoreTest, ExplainsRefusals) {
   EXPECT_TRUE(has(text, "90 s ahead of the store's")) << text;
   text = message(fault(403, "AccessDenied"));
   EXPECT_TRUE(has(text, "must allow s3:PutObject")) << text;
+  EXPECT_TRUE(has(store->get("k", {}, ctx).error().message(), "s3:GetObject, and s3:ListBucket"));
   EXPECT_TRUE(has(message(fault(403, "InvalidAccessKeyId")), "does not know this access key"));
   EXPECT_TRUE(has(message(answer(403)), "403 AccessDenied"));
   text = message(fault(404, "NoSuchBucket"), ErrorCode::kInvalidArgument);

@@ -26,6 +26,7 @@ struct ClientTls {
 struct ClientOptions {
   std::int64_t connect_timeout_ns = 10 * kNanosPerSecond;
   std::int64_t response_header_timeout_ns = 0;    // from the last byte sent to the first byte back; 0: none
+  std::int64_t stall_timeout_ns = kNanosPerMinute;  // no byte moves amid a body that is sent or received; 0: none
   std::int64_t request_timeout_ns = 0;            // whole request; 0: none. The call's deadline holds as well
   std::int64_t idle_connection_ns = 90 * kNanosPerSecond;
   std::size_t connections_per_host_max = 0;       // 0: no limit
