@@ -102,6 +102,12 @@ Result<std::shared_ptr<const DayIndexReader>> DayIndexReader::open(SharedBytes b
 
 const DayIndexHeader& DayIndexReader::header() const { return parts_->header(); }
 const Upkeep& DayIndexReader::upkeep() const { return parts_->upkeep; }
+std::vector<ObjectRef> DayIndexReader::objects() const {
+  std::vector<ObjectRef> objects;
+  for (std::size_t at = 0; at < parts_->objects.size(); at += kObjectEntryBytes) objects.push_back(read_object(parts_->objects.data() + at));
+  return objects;
+}
+
 std::uint64_t DayIndexReader::size_bytes() const { return parts_->bytes->size(); }
 
 Result<SeriesBitmap> DayIndexReader::match(std::span<const model::Matcher> matchers) const {

@@ -10,7 +10,7 @@
 namespace skald::index {
 namespace {
 
-enum EntryKind : std::uint16_t { kRetiredObject = 1, kRetiredIndex = 2, kCompactedObject = 3, kAppliedDelete = 4 };
+enum EntryKind : std::uint16_t { kRetiredObject = 1, kRetiredIndex = 2, kCompactedObject = 3, kAppliedDelete = 4, kBegunDelete = 5 };
 constexpr std::size_t kEntryBytes = 40;   // u16 kind, u16 0, u32 value, ULID, i64 a, i64 b
 constexpr std::array<std::uint8_t, 2> kMergedMarker = {0x5B, 0xD1};   // first two of the ten random bytes of an ingester's ULID
 
@@ -51,7 +51,7 @@ Bytes encode_upkeep(Upkeep upkeep) {
   sort_by_id(upkeep.retired_objects);
   sort_by_id(upkeep.retired_indexes);
   sort_by_id(upkeep.compacted);
-  std::sort(upkeep.deletes.begin(), upkeep.deletes.end(), [](const auto& x, const auto& y) { return x.request < y.request; });
+  std::sort(upkeep.deletes.begin(), upkeep.deletes.end(), [](const auto& x, const auto& y) { return std::tuple(!x.complete, x.request) < std::tuple(!y.complete, y.request); });
   Bytes out;
   append_le(out, static_cast<std::uint32_t>(upkeep.retired_objects.size() + upkeep.retired_indexes.size() + upkeep.compacted.size() + upkeep.deletes.size()));
   append_le(out, std::uint32_t{0});
@@ -59,7 +59,7 @@ Bytes encode_upkeep(Upkeep upkeep) {
   for (const RetiredIndex& one : upkeep.retired_indexes) append(out, {kRetiredIndex, 0, one.id, 0, one.retired_at_ms});
   for (const CompactedObject& one : upkeep.compacted) append(out, {kCompactedObject, one.level, one.id, 0, 0});
   for (const AppliedDelete& one : upkeep.deletes) {
-    append(out, {kAppliedDelete, one.request, {}, static_cast<std::int64_t>(one.lines), static_cast<std::int64_t>(one.bytes)});
+    append(out, {one.complete ? kAppliedDelete : kBegunDelete, one.request, {}, static_cast<std::int64_t>(one.lines), static_cast<std::int64_t>(one.bytes)});
   }
   return out;
 }
@@ -73,14 +73,15 @@ Result<Upkeep> decode_upkeep(ByteView bytes) {
   for (std::size_t at = 8; at < bytes.size(); at += kEntryBytes) {
     const Entry entry = read(bytes.data() + at);
     const std::tuple key{entry.kind, entry.id, entry.value};
-    if (at != 8 && (entry.kind == kAppliedDelete || entry.kind <= kCompactedObject) && key <= previous) return corrupt_index("upkeep: not in order");
+    if (at != 8 && entry.kind <= kBegunDelete && key <= previous) return corrupt_index("upkeep: not in order");
     previous = key;
     switch (entry.kind) {
       case kRetiredObject: upkeep.retired_objects.push_back({entry.id, entry.a, entry.b}); break;
       case kRetiredIndex: upkeep.retired_indexes.push_back({entry.id, entry.b}); break;
       case kCompactedObject: upkeep.compacted.push_back({entry.id, entry.value}); break;
       case kAppliedDelete:
-        upkeep.deletes.push_back({entry.value, static_cast<std::uint64_t>(entry.a), static_cast<std::uint64_t>(entry.b)});
+      case kBegunDelete:
+        upkeep.deletes.push_back({entry.value, static_cast<std::uint64_t>(entry.a), static_cast<std::uint64_t>(entry.b), entry.kind == kAppliedDelete});
         break;
       default: break;   // of a later release
     }

@@ -21,7 +21,7 @@ Upkeep random_upkeep(Generator& generate) {
   for (std::uint64_t i = generate.below(5); i > 0; --i) upkeep.retired_objects.push_back({ulid(generate), kDayStart, static_cast<std::int64_t>(generate.below(1000))});
   for (std::uint64_t i = generate.below(5); i > 0; --i) upkeep.retired_indexes.push_back({ulid(generate), static_cast<std::int64_t>(generate.below(1000))});
   for (std::uint64_t i = generate.below(5); i > 0; --i) upkeep.compacted.push_back({ulid(generate), static_cast<std::uint32_t>(generate.below(9))});
-  for (std::uint32_t i = 0; i < generate.below(5); ++i) upkeep.deletes.push_back({i * 77, generate.below(1ULL << 40), generate.below(1ULL << 40)});
+  for (std::uint32_t i = 0; i < generate.below(5); ++i) upkeep.deletes.push_back({i * 77, generate.below(1ULL << 40), generate.below(1ULL << 40), i < 2});
   const auto by_id = [](const auto& a, const auto& b) { return a.id < b.id; };
   std::sort(upkeep.retired_objects.begin(), upkeep.retired_objects.end(), by_id);
   std::sort(upkeep.retired_indexes.begin(), upkeep.retired_indexes.end(), by_id);

@@ -68,6 +68,7 @@ class DayIndexReader final : public SeriesIndex {
 
   const DayIndexHeader& header() const;
   const Upkeep& upkeep() const;   // empty in what ingesters wrote
+  std::vector<ObjectRef> objects() const;   // that its chunks lie in, by id
   std::uint64_t size_bytes() const;
 
   Result<SeriesBitmap> match(std::span<const model::Matcher> matchers) const override;

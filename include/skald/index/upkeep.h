@@ -40,6 +40,7 @@ struct AppliedDelete {
   std::uint32_t request = 0;   // the request's id, eight hex digits
   std::uint64_t lines = 0;
   std::uint64_t bytes = 0;     // of these lines
+  bool complete = true;        // false: some of the day's objects were not looked at yet
   bool operator==(const AppliedDelete&) const = default;
 };
 
