@@ -5,6 +5,7 @@
 #include <set>
 
 #include "api/request_limits.h"
+#include "skald/rpc/count_taker.h"
 #include "skald/base/clock.h"
 
 namespace skald::api {
@@ -69,19 +70,22 @@ std::string selector_text(const std::vector<model::Matcher>& matchers) {
 Result<chunk::SelectResult> LimitedSource::select(const CallContext& ctx, const rpc::SelectRequest& request) {
   SKALD_TRY_VOID(ctx.check());
   SKALD_TRY(chunk::SelectResult selected, source_.select(ctx, request));
-  streams_ += selected.streams.size();
-  if (limits_.cardinality_limit > 0 && static_cast<std::int64_t>(selected.streams.size()) > limits_.cardinality_limit)
-    return refused("cardinality limit exceeded for " + selector_text(request.matchers) + "; " + std::to_string(selected.streams.size()) +
+  // What was counted from the index weighs as much as if it were read: limits must not depend on what is aligned with what.
+  const rpc::CountTaker::Taken counted = request.counts != nullptr ? request.counts->taken() : rpc::CountTaker::Taken{};
+  const std::uint64_t streams = std::max<std::uint64_t>(selected.streams.size(), counted.streams);
+  streams_ += streams;
+  if (limits_.cardinality_limit > 0 && streams > static_cast<std::uint64_t>(limits_.cardinality_limit))
+    return refused("cardinality limit exceeded for " + selector_text(request.matchers) + "; " + std::to_string(streams) +
                    " entries, more than limit of " + std::to_string(limits_.cardinality_limit));
   if (limits_.max_chunks_per_query > 0) {
     const auto most = static_cast<std::uint64_t>(limits_.max_chunks_per_query);
-    std::uint64_t chunks = 0;   // at most one per slice; counted only when that is too many
+    std::uint64_t chunks = counted.chunks;   // at most one per slice; counted only when that is too many
     for (const chunk::StreamData& stream : selected.streams) chunks += stream.blocks.size();
-    if (chunks_ + chunks > most) chunks = count_chunks(selected);
+    if (chunks_ + chunks > most) chunks = counted.chunks + count_chunks(selected);
     if ((chunks_ += chunks) > most)
       return refused("the query hit the max number of chunks limit (limit: " + std::to_string(most) + " chunks)");
   }
-  const std::uint64_t here = bytes_of(selected, request.start_ns, request.end_ns), bytes = bytes_ += here;
+  const std::uint64_t here = counted.bytes + bytes_of(selected, request.start_ns, request.end_ns), bytes = bytes_ += here;
   if (limits_.max_query_bytes_read > 0 && bytes > static_cast<std::uint64_t>(limits_.max_query_bytes_read))
     return refused("the query would read too many bytes (query: " + bytes_text(bytes) + ", limit: " +
                    bytes_text(static_cast<std::uint64_t>(limits_.max_query_bytes_read)) +

@@ -204,6 +204,7 @@ Result<BuiltChunk> build_group_chunk(std::vector<StreamRows> streams, const Chun
   std::erase_if(streams, [](const StreamRows& s) { return s.rows->rows == 0; });
   std::sort(streams.begin(), streams.end(), [](const StreamRows& a, const StreamRows& b) { return a.labels->hash < b.labels->hash; });
   std::vector<GroupMember> members;
+  std::vector<Sketch> sketches;
   std::vector<EncodedBlockPtr> encoded;
   RowAppender appender;
   std::uint64_t row = 0;
@@ -218,13 +219,18 @@ Result<BuiltChunk> build_group_chunk(std::vector<StreamRows> streams, const Chun
                        .min_ts_ns = *low,
                        .max_ts_ns = *high,
                        .raw_bytes = rows.text_bytes - rows.rows});
+    SketchBuilder sketch(*low, *high, kMemberSketchBucketsMax);
+    sketch.add(rows);
+    sketches.push_back(sketch.finish());
     row += rows.rows;
     if (row > kChunkRowsMax) return bad_input("too many rows in a group");
     SKALD_TRY_VOID(append_rows(rows, options, appender, encoded));
   }
   if (!appender.empty()) SKALD_TRY_VOID(encode_taken(appender, options, encoded));
   const std::uint64_t hash = compute_group_hash(members);
-  return assemble(kGroup, hash, std::move(members), encoded, options);
+  SKALD_TRY(BuiltChunk chunk, assemble(kGroup, hash, std::move(members), encoded, options));
+  chunk.meta.member_sketches = std::move(sketches);
+  return chunk;
 }
 
 }  // namespace skald::chunk

@@ -11,11 +11,13 @@
 namespace skald::chunk {
 
 inline constexpr std::size_t kSketchBucketsMax = 512;
+// Of a member of a group: a time shard in steps of five minutes. There may be thousands, each of a few rows.
+inline constexpr std::size_t kMemberSketchBucketsMax = 73;
 
 class SketchBuilder {
  public:
-  // Of rows within [min_ts_ns, max_ts_ns]; picks the finest width that needs at most 512 buckets.
-  SketchBuilder(std::int64_t min_ts_ns, std::int64_t max_ts_ns);
+  // Of rows within [min_ts_ns, max_ts_ns]; picks the finest width that needs at most `buckets_max` buckets.
+  SketchBuilder(std::int64_t min_ts_ns, std::int64_t max_ts_ns, std::size_t buckets_max = kSketchBucketsMax);
   // Needs timestamps, levels and line offsets.
   void add(const Columns& columns);
   Sketch finish();

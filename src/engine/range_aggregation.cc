@@ -9,6 +9,7 @@
 #include "engine/dedupe.h"
 #include "engine/dedupe_deletions.h"
 #include "engine/eval.h"
+#include "engine/index_counter.h"
 #include "engine/range_sink.h"
 #include "skald/engine/pipeline.h"
 
@@ -412,9 +413,15 @@ Result<Value> evaluate_range(Evaluation& evaluation, const logql::RangeAggregati
 
   Value value;
   if (grid.interval_count() != 0) {
-    const rpc::SelectRequest request{range.selector.matchers, grid.min_ns() + 1, grid.max_ns()};
+    rpc::SelectRequest request{range.selector.matchers, grid.min_ns() + 1, grid.max_ns()};
+    std::optional<IndexCounter> counter;   // of chunks that need not be read
+    if (plan.plain_count && plan.grouping && !plan.grouping->without && deletions.empty()) {
+      counter.emplace(aggregation, *plan.grouping, grid);
+      request.counts = &*counter;
+    }
     SKALD_TRY(chunk::SelectResult selected, evaluation.source.select(evaluation.ctx, request));
-    evaluation.stats.streams += selected.streams.size();
+    evaluation.stats.streams += counter ? counter->taken().streams : 0;
+    for (const chunk::StreamData& stream : selected.streams) evaluation.stats.streams += !counter || !counter->took_from(*stream.labels);
     evaluation.stats.store_chunks_downloaded += selected.stats.store_chunks_matched;   // all of them are read
     evaluation.stats.select.ingester_chunks_matched += selected.stats.ingester_chunks_matched;
     evaluation.stats.select.store_chunk_refs += selected.stats.store_chunk_refs;
@@ -429,14 +436,22 @@ Result<Value> evaluate_range(Evaluation& evaluation, const logql::RangeAggregati
       for (std::uint32_t s = 0; s < stream.blocks.size(); ++s)
         if (grid.touches(stream.blocks[s].min_ts_ns, stream.blocks[s].max_ts_ns)) units.push_back({&stream, &finders.back(), s});
     }
-    if (!units.empty()) {
-      std::vector<Worker> workers(std::clamp<std::size_t>(evaluation.pool.thread_count(), 1, units.size()));
-      for (Worker& worker : workers) {
-        worker.runner = pipeline->make_runner();
-        worker.sink = make_range_sink(aggregation, grid);
-        worker.charge = Charge(evaluation.ctx);
-      }
-      SKALD_TRY_VOID(scan_all(evaluation, plan, units, workers));
+    std::vector<Worker> workers(units.empty() ? 0 : std::clamp<std::size_t>(evaluation.pool.thread_count(), 1, units.size()));
+    for (Worker& worker : workers) {
+      worker.runner = pipeline->make_runner();
+      worker.sink = make_range_sink(aggregation, grid);
+      worker.charge = Charge(evaluation.ctx);
+    }
+    if (!workers.empty()) SKALD_TRY_VOID(scan_all(evaluation, plan, units, workers));
+    if (counter && counter->taken().chunks != 0) {
+      Worker& counted = workers.emplace_back();
+      counted.sets = counter->take_sets();
+      counted.sink = counter->take_sink();
+      counted.stats = counter->stats();
+      counted.charge = Charge(evaluation.ctx);
+      SKALD_TRY_VOID(counted.charge.hold(counted.sets.bytes() + counted.sink->bytes()));
+    }
+    if (!workers.empty()) {
       for (const Worker& worker : workers) add_stats(evaluation.stats, worker.stats);
       value.charge = Charge(evaluation.ctx);
       SKALD_TRY(value.series, merge_workers(evaluation.ctx, workers, plan, value.charge));

@@ -460,6 +460,8 @@ Result<void> Ingester::State::put_object(Tenant& tenant, std::int64_t shard_star
         record.entry.chunk.raw_bytes = member->raw_bytes;
         record.entry.chunk.min_ts_ns = member->min_ts_ns;
         record.entry.chunk.max_ts_ns = member->max_ts_ns;
+        const auto number = static_cast<std::size_t>(member - placed.meta.members.begin());
+        if (number < placed.meta.member_sketches.size()) record.entry.chunk.sketch = placed.meta.member_sketches[number];
       }
       record.flush_id = ordinals.fetch_add(1);
       if (part->chunks_left == chunks_here[part]) {

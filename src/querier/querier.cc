@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "querier/tenants.h"
+#include "skald/rpc/count_taker.h"
 
 namespace skald::querier {
 
@@ -49,7 +50,8 @@ Querier::Querier(rpc::IngesterClient& ingester, rpc::StoreClient* store, Querier
 Result<chunk::SelectResult> Querier::select(const CallContext& ctx, const rpc::SelectRequest& request) {
   if (!is_several(ctx.tenant)) return select_one(ctx, request);
   chunk::SelectResult merged;
-  for (const TenantCall& call : calls_of(ctx, request)) {
+  for (TenantCall& call : calls_of(ctx, request)) {
+    call.request.counts = nullptr;   // the taker could not tell whose streams it is offered
     SKALD_TRY(chunk::SelectResult one, select_one(call.ctx, call.request));
     for (chunk::StreamData& stream : one.streams) {
       stream.labels = with_tenant(stream.labels, call.ctx.tenant);
@@ -82,7 +84,10 @@ Result<chunk::SelectResult> Querier::select_one(const CallContext& ctx, const rp
     SKALD_TRY(merged, ingester_.select(ctx, request));
   }
   for (chunk::StreamData& stream : merged.streams)
-    for (chunk::BlockSlice& slice : stream.blocks) slice.from_ingester = true;
+    for (chunk::BlockSlice& slice : stream.blocks) {
+      slice.from_ingester = true;
+      if (request.counts != nullptr) request.counts->in_memory(*stream.labels, slice.min_ts_ns, slice.max_ts_ns);
+    }
   if (!store_) return merged;
   SKALD_TRY(chunk::SelectResult stored, store_->select(ctx, request));
   merged.stats.store_chunk_refs += stored.stats.store_chunk_refs;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <unordered_map>
 
+#include "skald/rpc/count_taker.h"
 #include "store/slices.h"
 #include "store/store_state.h"
 #include "store/volume.h"
@@ -134,6 +135,22 @@ Result<std::vector<StreamChunkRefs>> find_refs(exec::Pool& pool, const CallConte
   return streams;
 }
 
+// Leaves out the chunks whose rows the taker has counted. Chunks that overlap another one in time may hold rows twice
+// (replicas, pushes out of order): only their rows tell. `stream.chunks` is sorted by time.
+void offer_counts(StreamChunkRefs& stream, rpc::CountTaker& counts) {
+  std::vector<ChunkRef> left;
+  for (std::size_t i = 0, reach = 0; i < stream.chunks.size(); ++i) {   // reach: the chunk before i that ends last
+    ChunkRef& ref = stream.chunks[i];
+    const bool overlapped = i > 0 && stream.chunks[reach].max_ts_ns >= ref.min_ts_ns;
+    const bool overlaps_next = i + 1 < stream.chunks.size() && ref.max_ts_ns >= stream.chunks[i + 1].min_ts_ns;
+    const rpc::ChunkCounts known{.min_ts_ns = ref.min_ts_ns, .max_ts_ns = ref.max_ts_ns, .rows = ref.rows, .raw_bytes = ref.raw_bytes, .sketch = &ref.sketch};
+    if (ref.max_ts_ns >= stream.chunks[reach].max_ts_ns) reach = i;
+    if (!overlapped && !overlaps_next && counts.take(stream.labels, known)) continue;
+    left.push_back(ref);   // a copy: later chunks are compared with this one
+  }
+  stream.chunks = std::move(left);
+}
+
 // Label calls honour times by whole days, as the index is kept.
 template <class Append>
 Result<std::vector<std::string>> find_texts(exec::Pool& pool, const CallContext& ctx, const QuerySources& sources, const index::TimeRange& days,
@@ -216,6 +233,7 @@ Result<chunk::SelectResult> Store::select(const CallContext& ctx, const rpc::Sel
   TenantView seen;
   auto first = state_->select(ctx, *tenant, request, seen);
   if (first.ok() || first.error().code() != ErrorCode::kNotFound) return first;
+  if (request.counts != nullptr) request.counts->restart();
   // A compactor may have replaced the chunk and removed the old one: whatever our listing is older than the grace period for.
   SKALD_TRY_VOID(state_->list_again(ctx, seen, std::nullopt));
   auto second = state_->select(ctx, *tenant, request, seen);
@@ -229,16 +247,17 @@ Result<chunk::SelectResult> Store::State::select(const CallContext& ctx, const T
   const auto find = [&]() -> Result<std::vector<StreamChunkRefs>> {
     SKALD_TRY(const QuerySources sources, this->sources(ctx, tenant, range_of(request)));
     seen = sources.view;
-    return find_refs(pool, ctx, sources, request, index::WithSketches::kNo);
+    return find_refs(pool, ctx, sources, request, request.counts != nullptr ? index::WithSketches::kYes : index::WithSketches::kNo);
   };
-  SKALD_TRY(const std::vector<StreamChunkRefs> streams, timer.observe(find()));
+  SKALD_TRY(std::vector<StreamChunkRefs> streams, timer.observe(find()));
   result.stats.chunk_refs_lookup_ns = timer.elapsed_ns();
 
   std::unordered_map<ChunkKey, std::size_t, ChunkKeyHash> positions;   // of distinct chunks in `wanted`
   std::vector<const ChunkRef*> wanted;
   std::uint64_t ref_count = 0;
-  for (const StreamChunkRefs& stream : streams) {
+  for (StreamChunkRefs& stream : streams) {
     ref_count += stream.chunks.size();
+    if (request.counts != nullptr) offer_counts(stream, *request.counts);
     for (const ChunkRef& ref : stream.chunks) {
       if (positions.try_emplace(key_of(ref), wanted.size()).second) wanted.push_back(&ref);
     }

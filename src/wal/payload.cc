@@ -45,8 +45,10 @@ bool read_labels(ByteReader& in, model::Labels& labels) {
   return in.ok();
 }
 
+constexpr std::uint64_t kOnlyLevels = 1 << 16;   // added to the width
+
 void append_sketch(Bytes& out, const chunk::Sketch& sketch) {
-  append_varint(out, sketch.width_s);
+  append_varint(out, sketch.width_s == 0 ? 0 : sketch.width_s + (sketch.only_levels ? kOnlyLevels : 0));
   if (sketch.width_s == 0) return;
   append_zigzag(out, sketch.origin_ns);
   append_varint(out, sketch.rows.size());
@@ -71,8 +73,10 @@ bool read_numbers(ByteReader& in, std::vector<T>& out) {
 }
 
 bool read_sketch(ByteReader& in, chunk::Sketch& sketch) {
-  sketch.width_s = static_cast<std::uint32_t>(in.varint());
+  const std::uint64_t width = in.varint();
+  sketch.width_s = static_cast<std::uint32_t>(width & ~kOnlyLevels);
   if (sketch.width_s == 0) return in.ok();
+  sketch.only_levels = (width & kOnlyLevels) != 0;
   sketch.origin_ns = in.zigzag();
   if (!read_numbers(in, sketch.rows) || !read_numbers(in, sketch.bytes)) return false;
   const std::uint64_t levels = in.varint();

@@ -17,10 +17,13 @@
 
 namespace skald::rpc {
 
+class CountTaker;   // count_taker.h
+
 struct SelectRequest {
   std::vector<model::Matcher> matchers;  // empty: all streams of the tenant
   std::int64_t start_ns = 0;             // [start, end]: both inclusive; callers cut exactly
   std::int64_t end_ns = 0;
+  CountTaker* counts = nullptr;          // select() of a store in this process only; null: all rows are wanted as they are
 };
 
 struct SeriesVolume {
