@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -15,6 +16,7 @@ import unittest
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import gateway
+import servers
 from harness import Server, free_port
 
 # (target, method, path). What is not in the table is 404.
@@ -63,6 +65,9 @@ class Echo(BaseHTTPRequestHandler):
         else:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.server.seen.append(self.path)
+        if self.server.hanging:
+            self.server.step.wait(20)
+            return
         if self.server.stopping:
             status, text = 503, b"Application is stopping"
         else:
@@ -107,7 +112,7 @@ class Target:
         self.http.daemon_threads = True
         self.http.name = name
         self.http.seen = []
-        self.http.stopping = False
+        self.http.stopping = self.http.hanging = False
         self.http.step = threading.Event()
         self.port = self.http.server_address[1]
         self.url = "http://%s:%d" % self.http.server_address
@@ -191,6 +196,7 @@ class Routing(unittest.TestCase):
         self.assertEqual(got["host"], "127.0.0.1:%d" % self.gateway.port)
         self.assertEqual(got["x-forwarded-for"], "127.0.0.1")
         self.assertNotIn("upgrade", got)
+        self.assertEqual(got["connection"], "close")
         bare = json.loads(self.ask("GET", "/loki/api/v1/labels")[1])["headers"]
         for name in ("x-scope-orgid", "x-query-tags", "authorization"):
             self.assertNotIn(name, bare)
@@ -258,6 +264,18 @@ class Routing(unittest.TestCase):
         self.assertEqual(got["x-scope-orgid"], "ann")
         self.assertNotIn("authorization", got)
 
+    def test_tls(self):
+        directory = self.gateway.directory
+        ca, certificate, key = servers.certificate(directory)
+        port = free_port()
+        started = self.start(GATEWAY_SERVER_SNIPPET="listen 127.0.0.1:%d ssl; ssl_certificate %s; ssl_certificate_key %s;" % (port, certificate, key))
+        self.assertTrue(started)
+        c = http.client.HTTPSConnection("127.0.0.1", port, timeout=30, context=ssl.create_default_context(cafile=ca))
+        c.request("GET", "/loki/api/v1/labels")
+        got = json.loads(c.getresponse().read())
+        self.assertEqual((got["name"], got["headers"]["x-forwarded-proto"]), ("read", "https"))
+        c.close()
+
     def test_only_failures_are_logged(self):
         logging = self.start()
         self.ask("GET", "/loki/api/v1/labels?well", where=logging)
@@ -283,7 +301,7 @@ class Members(unittest.TestCase):
         self.members = self.names.addresses["member.skald.test"]
         self.addCleanup(self.names.close)
         url = "http://member.skald.test:%d" % self.first.port
-        self.gateway = gateway.Gateway(GATEWAY_WRITE_URL=url, GATEWAY_READ_URL=url, GATEWAY_BACKEND_URL=url,
+        self.gateway = gateway.Gateway(GATEWAY_WRITE_URL=url, GATEWAY_READ_URL=url, GATEWAY_BACKEND_URL=url, GATEWAY_PUSH_TIMEOUT="1s",
                                        GATEWAY_RESOLVER="127.0.0.1:%d valid=1s ipv6=off" % self.names.server_address[1]).start()
         self.addCleanup(self.gateway.close)
 
@@ -310,6 +328,12 @@ class Members(unittest.TestCase):
         self.first.http.stopping = self.second.http.stopping = True
         self.assertEqual(self.ask("POST", "/loki/api/v1/delete")[0], 503)
         self.assertEqual(len(self.first.http.seen) + len(self.second.http.seen), 1)
+
+    def test_a_push_does_not_wait_for_a_member_that_hangs(self):
+        self.first.http.hanging = True
+        self.addCleanup(self.first.http.step.set)
+        self.assertEqual({self.ask() for _ in range(4)}, {(200, "second")})
+        self.assertTrue(self.first.http.seen)
 
     def test_a_member_that_is_gone_costs_no_request(self):
         self.first.close()

@@ -20,6 +20,7 @@
   "BACKEND_URL" (default $url.backend $n.customBackendUrl)
   "RESOLVER" (default (printf "%s.%s.svc.%s. valid=5s" .Values.global.dnsService .Values.global.dnsNamespace .Values.global.clusterDomain) $n.resolver)
   "TIMEOUT" $n.timeout
+  "PUSH_TIMEOUT" $n.pushTimeout
   "TAIL_TIMEOUT" "3700s"
   "MAX_BODY" $n.clientMaxBodySize
   "TMP" "/tmp"
