@@ -175,9 +175,10 @@ class FaultProxy:
     faults: by kind. requests: by (operation, kind of object) as they arrived. served: the same for those that were
     answered 2xx and in full. statuses: what the client heard."""
 
-    def __init__(self, host, target_port, port=0, dialect="s3", bucket="", rates=None, seed=1, gate=None, stall_s=2.0, delay_s=0.1, throttle_bytes_s=200_000, retry_after_s=1, only=None):
+    def __init__(self, host, target_port, port=0, dialect="s3", bucket="", rates=None, seed=1, gate=None, stall_s=2.0, delay_s=0.1, throttle_bytes_s=200_000, retry_after_s=(1,), weights=None):
         self.host, self.target_port, self.port, self.dialect, self.bucket = host, target_port, port, dialect, bucket
-        self.rates, self.gate, self.only = dict(rates or {}), gate, only   # only: callable(operation, key): may it fail?
+        self.rates, self.gate = dict(rates or {}), gate
+        self.weights = dict(weights or {})   # by operation: factor of all rates, 1 where nothing is said
         self.stall_s, self.delay_s, self.throttle_bytes_s, self.retry_after_s = stall_s, delay_s, throttle_bytes_s, retry_after_s
         self.random = random.Random(seed)
         self.dead = False
@@ -341,9 +342,9 @@ class FaultProxy:
     def pick(self, name, key):
         if self.dead:
             return "503"
-        if not self.rates or (self.only and not self.only(name, key)):
+        if not self.rates:
             return None
-        at = self.random.random()
+        at = self.random.random() / max(1e-9, self.weights.get(name, 1.0))
         for kind, rate in self.rates.items():
             if at < rate:
                 return kind
@@ -366,7 +367,7 @@ class FaultProxy:
         if fault:
             self.faults[fault] += 1
             self.note(name, key, request, fault)
-        retry = {"Retry-After": str(self.retry_after_s)}
+        retry = {"Retry-After": str(self.random.choice(self.retry_after_s))}
         if fault in CODES:
             status = {"timeout-status": 400 if self.dialect == "s3" else 408}.get(fault) or int(fault)
             self.statuses[status] += 1

@@ -25,6 +25,8 @@ compactor:
   compaction_interval: 1s
   retention_enabled: true
   retention_delete_delay: 4s
+  lease_period: 3s
+  orphan_grace_period: 20s
   delete_request_store: %s
 """
 
@@ -125,11 +127,13 @@ class CompactorCase:
             time.sleep(0.2)
         self.assertEqual(what(), expected)
 
-    def settle(self, members, timeout_s=90):
-        """Waits until the bucket's keys stay the same for longer than the delete delay and a run."""
+    rest_s = 35
+
+    def settle(self, members, timeout_s=240):
+        """Waits until the bucket's keys stay the same for longer than the graces and a run."""
         deadline = time.monotonic() + timeout_s
         before, since = None, time.monotonic()
-        while time.monotonic() - since < 8:
+        while time.monotonic() - since < self.rest_s:
             self.assertLess(time.monotonic(), deadline, "the bucket does not come to rest")
             keys = {k for k in self.store.client().keys("fake/") if re.search("/(chunks|index)/", k)}
             if keys != before:

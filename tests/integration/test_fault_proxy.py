@@ -126,7 +126,7 @@ class Vendors(unittest.TestCase):
 
     def check(self, name):
         with servers.STORES[name]() as store:
-            proxy = store.proxy(rates={"503": 0.1, "500": 0.1, "reset": 0.05}, retry_after_s=0)
+            proxy = store.proxy(rates={"503": 0.1, "500": 0.1, "reset": 0.05}, retry_after_s=(0,))
             self.addCleanup(proxy.close)
             for i in range(4):
                 store.client().put("v/%d" % i, b"SKO1 %d" % i)

@@ -105,6 +105,40 @@ def ports_of(pod):
     return {p["name"]: p["containerPort"] for c in pod["spec"]["containers"] for p in c.get("ports", ())}
 
 
+class Network:
+    """What Kubernetes makes of policies: who is selected by none may do everything, else what any of them allows."""
+
+    def __init__(self, policies):
+        self.policies = [p["spec"] for p in policies]
+
+    @staticmethod
+    def selects(selector, labels):
+        return matches(selector.get("matchLabels") or {}, labels) and all(
+            (labels.get(e["key"]) in e["values"]) == (e["operator"] == "In") for e in selector.get("matchExpressions") or ())
+
+    def one_way(self, direction, peers, own, other, port, namespace, cidr):
+        chosen = [p for p in self.policies if own is not None and direction.capitalize() in p["policyTypes"] and self.selects(p["podSelector"], own)]
+        if own is None or not chosen:
+            return True
+        for rule in (rule for p in chosen for rule in p.get(direction, ())):
+            if "ports" in rule and port not in [x["port"] for x in rule["ports"]]:
+                continue
+            if peers not in rule or any(self.is_peer(p, other, namespace, cidr) for p in rule[peers]):
+                return True
+        return False
+
+    def is_peer(self, peer, other, namespace, cidr):
+        if "ipBlock" in peer:
+            return other is None and peer["ipBlock"]["cidr"] == cidr
+        if "namespaceSelector" not in peer:   # the policies' own namespace
+            return other is not None and namespace is None and self.selects(peer["podSelector"], other)
+        return self.selects(peer["namespaceSelector"], namespace or {}) and self.selects(peer.get("podSelector") or {}, other or {})
+
+    def allows(self, source, target, port, namespace=None, cidr=None):
+        """Pods by their labels; None is somebody else. `namespace`: labels of the namespace of whoever is not ours."""
+        return self.one_way("egress", "to", source, target, port, namespace, cidr) and self.one_way("ingress", "from", target, source, port, namespace, cidr)
+
+
 def each(test):
     """The test, once for every rendered values file."""
     def run(self):
@@ -269,22 +303,38 @@ class Chart(unittest.TestCase):
             self.assertEqual((service["spec"]["clusterIP"], str(service["spec"]["ports"][0]["port"])), ("None", port))
             self.assertEqual(config["common"]["replication_factor"], 3)
 
-    def test_network_policies_cover_who_must_talk(self):
-        for name in ("scalable-s3", "everything", "single-no-gateway"):
-            r = self.rendered[name]
-            for p in r.all("NetworkPolicy"):
-                chosen = [pod for _, pod in r.pods() if matches(p["spec"]["podSelector"]["matchLabels"], pod["metadata"]["labels"])]
-                self.assertTrue(chosen, p["metadata"]["name"])
-                for direction in ("ingress", "egress"):
-                    self.assertEqual(direction in p["spec"], direction.capitalize() in p["spec"]["policyTypes"], p["metadata"]["name"])
-                for rule in p["spec"].get("ingress", ()):
-                    for port in rule.get("ports", ()):
-                        for pod in chosen:
-                            if isinstance(port["port"], str):
-                                self.assertTrue(port["port"] in ports_of(pod))
-            for _, pod in r.pods():   # nobody is left out: whoever may send must be able to look names up
-                covered = [p for p in r.all("NetworkPolicy") if "Egress" in p["spec"]["policyTypes"] and matches(p["spec"]["podSelector"]["matchLabels"], pod["metadata"]["labels"])]
-                self.assertTrue(covered)
+    def test_network_policies_let_talk_who_must_and_nobody_else(self):
+        for name, storage, outsiders in (("scalable-s3", 443, True), ("everything", 9000, False), ("single-no-gateway", None, True)):
+            with self.subTest(values=name):
+                r = self.rendered[name]
+                network = Network(r.all("NetworkPolicy"))
+                pods = {component(o): pod["metadata"]["labels"] for o, pod in r.pods()}
+                ports = {component(o): ports_of(pod) for o, pod in r.pods()}
+                members = [c for c in pods if c in SERVERS]
+                for a in members:
+                    for b in members:
+                        self.assertTrue(network.allows(pods[a], pods[b], "http-metrics") and network.allows(pods[a], pods[b], "http-memberlist"), (a, b))
+                    self.assertTrue(network.allows(pods[a], None, 53))
+                    if storage:
+                        self.assertTrue(network.allows(pods[a], None, storage, cidr="10.1.0.0/16"))
+                    self.assertFalse(network.allows(pods[a], None, 6379))
+                    self.assertEqual(network.allows(None, pods[a], "http-metrics"), outsiders)
+                    self.assertFalse(network.allows(None, pods[a], "http-memberlist"))
+                    for cache in (c for c in pods if c.startswith("memcached")):
+                        self.assertTrue(network.allows(pods[a], pods[cache], "client"))
+                    if "gateway" in pods:
+                        self.assertTrue(network.allows(pods["gateway"], pods[a], "http-metrics"))
+                front = "gateway" if "gateway" in pods else members[0]
+                self.assertTrue(network.allows(pods["test"], pods[front], "http-metrics"))
+                self.assertTrue(network.allows(pods["test"], None, 53))
+                self.assertEqual(network.allows(None, pods[front], "http-metrics"), outsiders)
+                self.assertTrue(network.allows({"app": "prometheus"}, pods[members[0]], "http-metrics", namespace={"name": "monitoring"}))
+                if not outsiders:
+                    self.assertTrue(network.allows({"app": "any"}, pods["gateway"], "http-metrics", namespace={"name": "apps"}))
+                    self.assertTrue(network.allows(pods["backend"], {"app": "alertmanager"}, 9093, namespace={"name": "monitoring"}))
+                    self.assertFalse(network.allows(pods["write"], {"app": "alertmanager"}, 9093, namespace={"name": "monitoring"}))
+                    self.assertTrue(network.allows(pods["read"], {"app": "etcd"}, 2379, namespace={"name": "etcd"}))
+                self.assertTrue(all(ports[c] for c in ports if c != "test"))
 
     def test_service_monitor_scrapes_each_server_once(self):
         for name in ("everything", "loki-5", "loki-6-scalable"):
@@ -307,6 +357,12 @@ class Chart(unittest.TestCase):
         groups = tools.yaml.safe_load(next(o["data"]["rules.yaml"] for o in r.all("ConfigMap") if "rules.yaml" in o["data"]))["groups"]
         self.assertEqual(groups[-1]["name"], "mine")
         self.assertEqual([g["name"] for g in self.rendered["loki-5"].all("PrometheusRule")[0]["spec"]["groups"]], [g["name"] for g in groups[:-1]])
+        quiet = Rendered(template("-f", CASES["loki-5"], "--set", "monitoring.rules.disabled.LokiRequestLatency=true", "--set", "monitoring.rules.additionalRuleLabels.team=logs"))
+        rules = [rule for g in quiet.all("PrometheusRule")[0]["spec"]["groups"] for rule in g["rules"]]
+        everything = [rule for g in groups[:-1] for rule in g["rules"]]
+        self.assertEqual([x.get("alert") or x["record"] for x in rules], [x.get("alert") or x["record"] for x in everything if x.get("alert") != "LokiRequestLatency"])
+        self.assertEqual({x["labels"]["team"] for x in rules}, {"logs"})
+        self.assertEqual({x["labels"].get("severity") for x in rules if "alert" in x}, {"critical", "warning"})
         if shutil.which("promtool"):
             with tempfile.NamedTemporaryFile("w", suffix=".yaml") as f:
                 tools.yaml.safe_dump({"groups": groups}, f)

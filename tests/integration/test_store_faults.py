@@ -54,19 +54,19 @@ class FaultCase:
     def test_ledger_stays_clean(self):
         rng = random.Random(SEED)
         self.failed_starts = 0
-        proxy = self.store.proxy(seed=SEED, stall_s=1.5, delay_s=0.2, retry_after_s=1)
+        proxy = self.store.proxy(seed=SEED, stall_s=1.5, delay_s=0.2, retry_after_s=(0, 0, 0, 1), weights={"GET": 0.6, "PUT": 3.0, "DELETE": 3.0, "DELETE-MANY": 3.0})
         self.addCleanup(proxy.close)
         server = Server(self.store.config(proxy.address, http=IMPATIENT[self.store.kind]) + REST % self.store.kind)
         self.addCleanup(server.close)
         ledger = Ledger(streams=6, seed=SEED, sizes=(1, 3, 20, 200), text_bytes=200, pause_s=0.05)
         server.start()
-        proxy.rates = even_rates(0.12)
+        proxy.rates = even_rates(0.15)
         kills = restarts = refusals = 0
         deadline = time.monotonic() + SECONDS_MAX
         while proxy.fault_count < FAULTS and time.monotonic() < deadline:
-            ledger.start(server, readers=2)
+            ledger.start(server, readers=3)
             time.sleep(rng.uniform(0.3, 2.0))
-            if rng.random() < 0.4:
+            if rng.random() < 0.7:
                 self.flush_quietly(server)
             if rng.random() < 0.1:
                 proxy.refuse(rng.uniform(0.1, 1.0))
