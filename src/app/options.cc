@@ -86,6 +86,41 @@ querier::QuerierOptions querier_options(const config::Config& config) {
 store::StoreOptions store_options(const config::Config& config) {
   store::StoreOptions out;
   out.chunk_cache_bytes = config.chunk_cache.embedded_enabled ? at_least_zero(config.chunk_cache.embedded_max_size_mb) << 20 : 0;
+  out.l2_handoff_ns = config.l2_chunk_cache_handoff;
+  out.skip_writeback_older_than_ns = config.skip_query_writeback_cache_older_than;
+  out.query_ready_num_days = config.storage.tsdb_shipper.query_ready_num_days;
+  // A request to a file costs microseconds: read no more than is needed.
+  if (!uses_remote_store(config)) out.coalesce_gap_bytes = 64 << 10;
+  return out;
+}
+
+bool uses_remote_store(const config::Config& config) {
+  return std::any_of(config.stores.begin(), config.stores.end(), [](const auto& store) { return store.second.kind != config::BucketConfig::Kind::kFilesystem; });
+}
+
+bool keeps_index_copies(const config::Config& config) { return !config.storage.tsdb_shipper.cache_location.empty() && uses_remote_store(config); }
+
+compactor::CompactorOptions compactor_options(const config::Config& config, const std::string& id) {
+  const config::CompactorConfig& keys = config.compactor;
+  compactor::CompactorOptions out;
+  out.compaction_interval_ns = keys.compaction_interval;
+  out.retention_enabled = keys.retention_enabled;
+  out.apply_retention_interval_ns = keys.apply_retention_interval;
+  out.retention_delete_delay_ns = keys.retention_delete_delay;
+  out.retention_delete_worker_count = std::max<std::uint64_t>(1, at_least_zero(keys.retention_delete_worker_count));
+  out.delete_batch_size = std::max<std::uint64_t>(1, at_least_zero(keys.delete_batch_size));
+  out.max_compaction_parallelism = std::max<std::uint64_t>(1, at_least_zero(keys.max_compaction_parallelism));
+  out.skip_latest_n_tables = keys.skip_latest_n_tables;
+  out.lease_ns = keys.lease_period;
+  out.orphan_grace_ns = keys.orphan_grace_period;
+  out.adopt_grace_ns = keys.orphan_grace_period / 2 * 3;
+  out.orphan_sweep_interval_ns = keys.orphan_grace_period * 3;
+  out.tables_to_compact = keys.tables_to_compact;
+  // A shard's last chunks may be cut max_chunk_age after its end, then flushed and their index shipped.
+  out.shard_settle_ns = config.ingester.max_chunk_age + 45 * kNanosPerMinute;
+  out.delete_horizon_ns = config.ingester.max_chunk_age + kNanosPerHour;
+  out.codec = codec_of(config.ingester.chunk_encoding);
+  out.instance = id;
   return out;
 }
 

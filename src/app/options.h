@@ -2,6 +2,7 @@
 #pragma once
 
 #include "skald/api/read.h"
+#include "skald/compactor/compactor.h"
 #include "skald/config/config.h"
 #include "skald/distributor/distributor.h"
 #include "skald/http/server.h"
@@ -15,7 +16,10 @@ http::ServerOptions server_options(const config::Config& config);
 distributor::DistributorOptions distributor_options(const config::Config& config);
 api::ReadOptions read_options(const config::Config& config);
 querier::QuerierOptions querier_options(const config::Config& config);
-store::StoreOptions store_options(const config::Config& config);
+store::StoreOptions store_options(const config::Config& config);   // without caches beyond memory
+bool uses_remote_store(const config::Config& config);               // some bucket is behind HTTP
+bool keeps_index_copies(const config::Config& config);              // index objects on local disk, because the bucket is remote
+compactor::CompactorOptions compactor_options(const config::Config& config, const std::string& id);   // without callbacks
 objstore::SpaceReserve space_reserve(const config::Config& config);
 // `limits` outlives the ingester.
 ingester::IngesterOptions ingester_options(const config::Config& config, const std::string& id, const config::LimitsProvider& limits);

@@ -12,7 +12,7 @@
 #include "skald/api/push.h"
 #include "skald/api/read.h"
 #include "skald/api/rules.h"
-#include "skald/objstore/stores.h"
+#include "skald/cache/cache.h"
 #include "skald/obs/log.h"
 #include "targets.h"
 #include "version.h"
@@ -22,7 +22,7 @@ namespace {
 
 constexpr std::uint64_t kRuntimeFileBytesMax = 8 << 20;
 constexpr const char* kShutdownMarker = "shutdown-requested.txt";
-constexpr std::chrono::minutes kStoreRefreshPeriod{1};
+constexpr std::int64_t kIndexCopiesMb = 10 * 1024;
 
 // Pages that say how the process is doing; all others need the data.
 bool served_while_starting(const std::string& path) {
@@ -46,6 +46,7 @@ std::size_t cores() { return std::max<std::size_t>(1, std::thread::hardware_conc
 Services::Services(config::Config config, std::function<void()> terminate)
     : config_(std::move(config)), terminate_(std::move(terminate)), registry_(obs::default_registry()), files_(io::posix_file_system()),
       request_pool_("request", std::max<std::size_t>(4, 2 * cores())), query_pool_("query", cores()), flush_pool_("flush", cores()),
+      compaction_pool_("compact", std::max<std::size_t>(1, cores() / 2)),
       limits_(config_.limits, config_.runtime_config.file, config_.runtime_config.period,
               [this](const std::string& path) { return files_.read_file(path, kRuntimeFileBytesMax); }, registry_) {
   register_process_metrics(registry_, build_info());
@@ -54,71 +55,81 @@ Services::Services(config::Config config, std::function<void()> terminate)
 Services::~Services() { stop(); }
 
 Result<void> Services::open_data() {
-  const Result<void> opened = open_bucket_and_log();
+  const Result<void> opened = open_buckets_and_log();
   if (!opened.ok()) return with_owner_hint(opened.error(), config_.bucket_directory());
   return {};
 }
 
-Result<void> Services::open_bucket_and_log() {
-  const std::string directory = config_.bucket_directory();
-  SKALD_TRY_VOID(files_.make_directories(directory));
-  SKALD_TRY(DirectoryLock bucket_lock, DirectoryLock::take(directory));
-  bucket_lock_.emplace(std::move(bucket_lock));
+Result<void> Services::open_buckets_and_log() {
+  SKALD_TRY(Buckets buckets, Buckets::open(config_, BucketUse::kServe, files_, registry_));
+  buckets_.emplace(std::move(buckets));
   if (config_.ingester.wal_enabled) {
     SKALD_TRY_VOID(files_.make_directories(config_.ingester.wal_dir));
     SKALD_TRY(DirectoryLock wal_lock, DirectoryLock::take(config_.ingester.wal_dir));
     wal_lock_.emplace(std::move(wal_lock));
   }
-  space_ = std::make_unique<objstore::SpaceGuard>(files_, std::vector{directory, config_.ingester.wal_enabled ? config_.ingester.wal_dir : ""},
-                                                  space_reserve(config_), registry_);
+  std::vector<std::string> filled = buckets_->directories();
+  if (config_.ingester.wal_enabled) filled.push_back(config_.ingester.wal_dir);
+  space_ = std::make_unique<objstore::SpaceGuard>(files_, std::move(filled), space_reserve(config_), registry_);
   space_->start();
-  SKALD_TRY(std::unique_ptr<objstore::ObjectStore> plain, objstore::open_filesystem_store(files_, directory));
-  bucket_ = objstore::with_metrics(std::move(plain), "filesystem", registry_);
   return {};
 }
 
-// Tenants are the directories of the bucket.
-Result<void> Services::load_deletes() {
-  SKALD_TRY(const std::vector<io::DirEntry> entries, files_.list(config_.bucket_directory()));
-  std::vector<std::string> tenants;
-  for (const io::DirEntry& entry : entries)
-    if (entry.is_directory && !entry.name.starts_with(".")) tenants.push_back(entry.name);
-  return deletes_->load(CallContext{}, tenants);
+Result<store::StoreOptions> Services::open_caches() {
+  store::StoreOptions out = store_options(config_);
+  SKALD_TRY(out.chunk_cache, cache::open(config_.chunk_cache, {.name = "chunks", .with_memory = false}, files_, registry_, clock_));
+  if (config_.l2_chunk_cache_handoff > 0) {
+    SKALD_TRY(out.chunk_cache_l2, cache::open(config_.chunk_cache_l2, {.name = "chunksl2"}, files_, registry_, clock_));
+  }
+  // A copy of the index beside a bucket on the same disk would gain nothing.
+  if (keeps_index_copies(config_)) {
+    config::CacheBlockConfig copies;
+    copies.disk_directory = config_.storage.tsdb_shipper.cache_location;
+    copies.disk_max_size_mb = kIndexCopiesMb;
+    SKALD_TRY(out.index_cache, cache::open(copies, {.name = "index"}, files_, registry_, clock_));
+  }
+  return out;
 }
 
 Result<void> Services::start() {
   SKALD_TRY_VOID(limits_.reload());
   SKALD_TRY_VOID(open_data());
-  build_modules();
+  SKALD_TRY_VOID(build_modules());
   build_server();
   // Listens before the data is read: whoever asks learns that the process lives and is not ready yet.
   SKALD_TRY_VOID(server_->start());
   SKALD_TRY_VOID(load_data());
   limits_.start();
-  refresher_ = std::thread([this] { refresh_periodically(); });
+  bucket_watch_->start();
+  compactor_->start();
   ready_at_monotonic_ns_ = std::max<std::int64_t>(1, clock_.monotonic_ns() + config_.ingester.min_ready_duration);
   return {};
 }
 
 // Constructed only; nothing is read yet.
-void Services::build_modules() {
-  store_ = std::make_unique<store::Store>(*bucket_, query_pool_, registry_, store_options(config_));
-  deletes_ = std::make_unique<compactor::DeleteStore>(*bucket_, clock_, system_random(), config_.compactor.delete_request_cancel_period);
-  rules_ = std::make_unique<ruler::RuleStore>(*bucket_);
-  ingester_ = std::make_unique<ingester::Ingester>(ingester_options(config_, instance_id(config_), limits_), files_, *bucket_, *store_, flush_pool_, registry_, clock_);
+Result<void> Services::build_modules() {
+  SKALD_TRY(store::StoreOptions store_settings, open_caches());
+  store_ = std::make_unique<store::Store>(buckets_->data(), query_pool_, registry_, std::move(store_settings));
+  deletes_ = std::make_unique<compactor::DeleteStore>(buckets_->deletes(), clock_, system_random(), config_.compactor.delete_request_cancel_period);
+  bucket_watch_ = std::make_unique<BucketWatch>(*store_, *deletes_, config_.storage.tsdb_shipper.resync_interval, clock_);
+  rules_ = std::make_unique<ruler::RuleStore>(buckets_->rules());
+  ingester_ = std::make_unique<ingester::Ingester>(ingester_options(config_, instance_id(config_), limits_), files_, buckets_->data(), *store_, flush_pool_, registry_, clock_);
   distributor_ = std::make_unique<distributor::Distributor>(*ingester_, limits_, registry_, clock_, distributor_options(config_));
   querier_ = std::make_unique<querier::Querier>(*ingester_, store_.get(), querier_options(config_));
   querier_->set_deletions([this](const std::string& tenant) { return deletions_of(tenant); });
+  compactor::CompactorOptions compaction = compactor_options(config_, instance_id(config_));
+  compaction.flush = [this](const std::string&) { return ingester_->flush_all(CallContext{}); };
+  compaction.committed = [this] { bucket_watch_->refresh_store(); };
+  compactor_ = std::make_unique<compactor::Compactor>(buckets_->data(), deletes_.get(), limits_, compaction_pool_, registry_, clock_, system_random(), std::move(compaction));
+  return {};
 }
 
 Result<void> Services::load_data() {
-  // Damage must not keep the server down: queries that need what is damaged fail and say so, pushes go on.
-  if (Result<void> refreshed = store_->refresh(CallContext{}); !refreshed.ok()) {
-    if (refreshed.error().code() != ErrorCode::kCorruption) return with_owner_hint(refreshed.error(), config_.bucket_directory());
-    log::error("index not read completely", {{"err", refreshed.error().message()}});
+  // A directory that cannot be read will not become readable by itself. A service may be late or down for a while: it is read
+  // in the background; until that is done pushes are taken and queries refused.
+  if (!uses_remote_store(config_)) {
+    if (Result<void> read = bucket_watch_->look(); !read.ok()) return with_owner_hint(read.error(), config_.bucket_directory());
   }
-  // Likewise; what could not be read is named and shows its lines again until repaired.
-  if (Result<void> loaded = load_deletes(); !loaded.ok()) log::error("delete requests not read completely", {{"err", loaded.error().message()}});
   SKALD_TRY(const ingester::RecoveryReport recovered, ingester_->start());
   if (recovered.frames != 0 || recovered.corrupt_frames != 0 || recovered.torn_tail_bytes != 0)
     log::info("recovered from the write-ahead log", {{"segments", recovered.segments}, {"frames", recovered.frames}, {"entries", recovered.entries},
@@ -132,26 +143,20 @@ Result<void> Services::load_data() {
   return {};
 }
 
-// What others wrote to the bucket or removed from it shows up within a period.
-void Services::refresh_periodically() {
-  std::unique_lock lock(refresher_mutex_);
-  while (!refresher_wake_.wait_for(lock, kStoreRefreshPeriod, [this] { return refresher_stops_; })) {
-    lock.unlock();
-    if (Result<void> refreshed = store_->refresh(CallContext{}); !refreshed.ok()) log::error("index not refreshed completely", {{"err", refreshed.error().message()}});
-    lock.lock();
-  }
-}
-
 // Requests that arrive before the data is there are refused in a way that makes every client try again.
 std::optional<http::Response> Services::refuse_while_starting(const http::Request& request) const {
-  if (ready_at_monotonic_ns_ != 0 || served_while_starting(request.path)) return std::nullopt;
-  http::Response out = http::Response::text(503, "Ingester not ready: starting\n");
+  if (served_while_starting(request.path)) return std::nullopt;
+  std::string reason;
+  if (ready_at_monotonic_ns_ == 0) reason = "Ingester not ready: starting\n";
+  else if (!bucket_watch_->known() && !request.path.ends_with("/push") && !request.path.starts_with("/otlp/")) reason = bucket_watch_->trouble() + "\n";
+  if (reason.empty()) return std::nullopt;
+  http::Response out = http::Response::text(503, std::move(reason));
   out.headers.push_back({"Retry-After", "1"});
   return out;
 }
 
 engine::Deletions Services::deletions_of(const std::string& tenant) const {
-  const compactor::DeleteRequests requests = deletes_->of(tenant);
+  const compactor::DeleteRequests requests = deletes_->hiding(tenant);
   if (requests->empty() || limits_.for_tenant(tenant)->deletion_mode == "disabled") return nullptr;
   auto out = std::make_shared<std::vector<engine::Deletion>>();
   out->reserve(requests->size());
@@ -189,6 +194,7 @@ std::string Services::not_ready() const {
   if (stopping_) return "Application is stopping";
   const std::int64_t ready_at = ready_at_monotonic_ns_;
   if (ready_at == 0 || !ingester_->ready()) return "Ingester not ready: starting";
+  if (!bucket_watch_->known()) return bucket_watch_->trouble();
   if (clock_.monotonic_ns() < ready_at)
     return "Ingester not ready: waiting for " + std::to_string(config_.ingester.min_ready_duration / kNanosPerSecond) + "s after being ready";
   return "";
@@ -216,17 +222,14 @@ Result<void> Services::set_prepare_shutdown(bool on) {
 void Services::reload_limits() {
   if (Result<void> done = limits_.reload(); done.ok()) log::info("limits reloaded");
   else log::error("limits not reloaded, the last good ones stay", {{"err", done.error().message()}});
+  if (Result<void> keys = buckets_->reload_keys(); !keys.ok()) log::error("encryption keys not reloaded, the last good ones stay", {{"err", keys.error().message()}});
 }
 
 void Services::stop() {
   stopping_ = true;
   if (server_) server_->stop(config_.server.graceful_shutdown_timeout / kNanosPerMilli);
-  {
-    const std::lock_guard lock(refresher_mutex_);
-    refresher_stops_ = true;
-  }
-  refresher_wake_.notify_all();
-  if (refresher_.joinable()) refresher_.join();
+  if (compactor_) compactor_->stop();
+  if (bucket_watch_) bucket_watch_->stop();
   if (ingester_) {
     const bool leaving = ingester_->prepare_shutdown();
     ingester_->stop();
@@ -239,9 +242,11 @@ void Services::stop() {
   server_.reset();
   read_routes_.reset();   // waits for queries that outlasted the grace period
   status_.reset();
+  compactor_.reset();
   querier_.reset();
   distributor_.reset();
   ingester_.reset();
+  bucket_watch_.reset();
   store_.reset();
 }
 

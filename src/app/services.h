@@ -1,21 +1,22 @@
 // The modules of one process, built from the bottom up and stopped from the top down.
 //
-//   files → bucket → store → ingester → distributor ┐
-//                      └──────┴→ querier ───────────┴→ HTTP server
+//   files → buckets → store → ingester → distributor ┐
+//                       └──────┴→ querier ───────────┴→ HTTP server
+//                       └→ compactor
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
+#include "bucket_watch.h"
+#include "buckets.h"
 #include "directory_lock.h"
 #include "skald/api/status_pages.h"
+#include "skald/compactor/compactor.h"
 #include "skald/compactor/delete_requests.h"
 #include "skald/config/load.h"
 #include "skald/config/runtime.h"
@@ -51,12 +52,11 @@ class Services {
 
  private:
   Result<void> open_data();
-  Result<void> open_bucket_and_log();
-  void build_modules();
+  Result<void> open_buckets_and_log();
+  Result<void> build_modules();
+  Result<store::StoreOptions> open_caches();
   void build_server();
   Result<void> load_data();
-  Result<void> load_deletes();
-  void refresh_periodically();
   std::optional<http::Response> refuse_while_starting(const http::Request& request) const;
   engine::Deletions deletions_of(const std::string& tenant) const;   // what delete requests hide from queries
   std::string not_ready() const;
@@ -69,26 +69,24 @@ class Services {
   obs::Registry& registry_;
   io::FileSystem& files_;
   // Handlers, scans of a query's blocks, and flushes each have their own threads: none can starve the others.
-  exec::Pool request_pool_, query_pool_, flush_pool_;
+  exec::Pool request_pool_, query_pool_, flush_pool_, compaction_pool_;
   config::RuntimeLimits limits_;
-  std::optional<DirectoryLock> bucket_lock_, wal_lock_;
+  std::optional<DirectoryLock> wal_lock_;
   std::unique_ptr<objstore::SpaceGuard> space_;   // of the volumes that pushes fill
-  std::unique_ptr<objstore::ObjectStore> bucket_;
+  std::optional<Buckets> buckets_;
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<ingester::Ingester> ingester_;
   std::unique_ptr<distributor::Distributor> distributor_;
   std::unique_ptr<querier::Querier> querier_;
   std::unique_ptr<compactor::DeleteStore> deletes_;
   std::unique_ptr<ruler::RuleStore> rules_;
+  std::unique_ptr<BucketWatch> bucket_watch_;
+  std::unique_ptr<compactor::Compactor> compactor_;
   std::unique_ptr<api::StatusPages> status_;
   std::shared_ptr<void> read_routes_;        // running queries; needs what is above
   std::unique_ptr<http::Server> server_;     // last: first to stop
   std::atomic<std::int64_t> ready_at_monotonic_ns_{0};   // 0: not started
   std::atomic<bool> stopping_{false};
-  std::mutex refresher_mutex_;               // guards refresher_stops_
-  std::condition_variable refresher_wake_;
-  bool refresher_stops_ = false;
-  std::thread refresher_;
 };
 
 }  // namespace skald::app
