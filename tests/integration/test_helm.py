@@ -447,6 +447,7 @@ class Chart(unittest.TestCase):
                 (["--set", "loki.storage.type=swift"], "swift is not one of"),
                 (["--set", "gateway.basicAuth.enabled=true"], "gateway.basicAuth.enabled needs"),
                 (["--set", "networkPolicy.enabled=true", "--set", "networkPolicy.flavor=cilium"], "networkPolicy.flavor"),
+                (["--set", "gateway.nginxConfig.locationSnippet=proxy_set_header A b;"], "into httpSnippet"),
                 (["--set", "write.replica=3"], "additional properties 'replica' not allowed"),
                 (["--set", "loki.auth_enabld=true"], "additional properties 'auth_enabld' not allowed"),
                 (["--set", "write.replicas=three"], "/write/replicas"),
@@ -508,7 +509,7 @@ class Chart(unittest.TestCase):
                 self.assertNotIn("GATEWAY_W", text)
                 if name == "everything":
                     self.assertIn("map $http_x_test $tested", text)
-                    self.assertEqual(text.count("proxy_set_header X-Extra 1;"), text.count("proxy_pass "))
+                    self.assertEqual(text.count("limit_rate_after 1g;"), text.count("proxy_pass "))
                     self.assertIn("client_max_body_size 20M", text)
                 text = re.sub(r"resolver [^;]*;", "resolver 127.0.0.1;", text).replace("/tmp", directory)
                 text = re.sub(r"listen \[::\].*", "", text).replace("listen 8080", "listen 127.0.0.1:8080")
