@@ -9,6 +9,7 @@
 
 #include "compactor/day_run.h"
 #include "compactor/lease.h"
+#include "compactor/size_limit.h"
 #include "skald/chunk/object_reader.h"
 #include "skald/obs/log.h"
 
@@ -84,6 +85,7 @@ struct Compactor::State {
   void run_days(TenantRun& run, TenantMemo& memo, RunReport& report);
   Result<void> run_one_day(const TenantRun& run, std::int64_t day, DayMemo& memo, DayResult& result);
   Result<void> note_progress(TenantRun& run, RunReport& report);
+  Result<void> keep_size(const CallContext& ctx, RunReport& report);
   void fail(RunReport& report, const std::string& what, const Error& error);
   void run_periodically();
 
@@ -334,6 +336,15 @@ Result<void> Compactor::State::run_tenant(const std::string& tenant, const CallC
   return {};
 }
 
+Result<void> Compactor::State::keep_size(const CallContext& ctx, RunReport& report) {
+  if (options.bucket_bytes_max == 0) return {};
+  SKALD_TRY(const std::vector<ShardToDrop> shards, shards_over_size(objects, options.bucket_bytes_max, clock.now_ns(), ctx));
+  SKALD_TRY(const DropReport dropped, drop_shards(objects, shards, {.may_overwrite = may_overwrite, .committed = options.committed}, ctx));
+  report.shards_dropped += dropped.shards;
+  report.objects_deleted += dropped.objects_deleted;
+  return {};
+}
+
 Result<RunReport> Compactor::State::run(const CallContext& outer) {
   const std::lock_guard running(run_mutex);
   CallContext ctx = outer;
@@ -359,6 +370,7 @@ Result<RunReport> Compactor::State::run(const CallContext& outer) {
     ended(false);
     return tenants.error().with_prefix("list tenants");
   }
+  if (Result<void> kept = keep_size(ctx, report); !kept.ok()) fail(report, "size limit of the bucket", kept.error());
   std::int64_t oldest_ms = INT64_MAX;
   std::size_t pending = 0;
   bool leads = false;

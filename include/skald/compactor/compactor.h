@@ -32,6 +32,7 @@ struct CompactorOptions {
   std::int64_t skip_latest_n_tables = 0;                       // the newest n days are left alone
   std::int64_t tables_to_compact = 0;                          // only the newest n days; 0: all
 
+  std::uint64_t bucket_bytes_max = 0;                          // 0: none; else the oldest time shards are dropped above it
   // How chunks are written.
   chunk::Codec codec = chunk::Codec::kZstd;
   int zstd_level = 1;
@@ -72,6 +73,7 @@ struct RunReport {
   std::uint64_t chunks_expired = 0;                  // index entries
   std::uint64_t orphans_deleted = 0, objects_adopted = 0;
   std::uint64_t days_removed = 0;
+  std::uint64_t shards_dropped = 0;                  // to keep the bucket below its size
   std::uint64_t lines_deleted = 0, deletes_processed = 0;
   std::vector<std::string> errors;                   // of days and tenants; the others were worked on all the same
 };
