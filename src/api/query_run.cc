@@ -5,6 +5,7 @@
 #include "api/limited_source.h"
 #include "api/query_limits.h"
 #include "skald/api/status.h"
+#include "skald/logql/format.h"
 #include "skald/model/time.h"
 
 namespace skald::api {
@@ -31,11 +32,45 @@ std::uint64_t splits_of(const config::Limits& limits, std::int64_t start_ns, std
   return static_cast<std::uint64_t>((end_ns - floor_to(start_ns, interval_ns) + interval_ns - 1) / interval_ns);
 }
 
-Result<engine::QueryResult> run(ReadService& service, const ReadRequest& request, const logql::Query& query, engine::QueryParams params) {
-  if (!clamp_to_lookback(*request.limits, request.now_ns, params.start_ns, params.end_ns)) return empty_result(query, params.instant);
+bool refuses_cache(const http::Request& request) {
+  const std::string* const control = request.header("Cache-Control");
+  return control != nullptr && control->find("no-store") != std::string::npos;
+}
+
+Result<engine::QueryResult> run_in_engine(ReadService& service, const ReadRequest& request, const logql::Query& query, const engine::QueryParams& params) {
   LimitedSource source(service.querier, *request.limits, !params.instant);
   engine::Engine engine(source, service.pool);
-  SKALD_TRY(engine::QueryResult result, engine.run(request.ctx, query, params, engine_limits(request)));
+  return engine.run(request.ctx, query, params, engine_limits(request));
+}
+
+Result<engine::QueryResult> run_through_cache(ReadService& service, const ReadRequest& request, const logql::Query& query, const engine::QueryParams& params) {
+  const std::string& tenant = request.ctx.tenant;
+  ResultsCache::Query cached;
+  cached.tenant = tenant;
+  cached.generation = service.results->generation(tenant, service.querier.deletions(tenant),
+                                                  service.options.cache_generation ? service.options.cache_generation(tenant) : std::string());
+  cached.text = logql::format_line(query);
+  cached.start_ns = params.start_ns;
+  cached.end_ns = params.end_ns;
+  cached.step_ns = params.step_ns;
+  cached.keep_until_ns = request.now_ns - std::max<std::int64_t>(0, request.limits->max_cache_freshness_per_query);
+  cached.bucket_ns = std::clamp<std::int64_t>(request.limits->split_queries_by_interval, kNanosPerHour, kNanosPerDay);
+  cached.series_max = request.limits->max_query_series;
+  return service.results->run(request.ctx, cached, [&](std::int64_t start_ns, std::int64_t end_ns) {
+    engine::QueryParams part = params;
+    part.start_ns = start_ns;
+    part.end_ns = end_ns;
+    return run_in_engine(service, request, query, part);
+  });
+}
+
+Result<engine::QueryResult> run(ReadService& service, const ReadRequest& request, const logql::Query& query, engine::QueryParams params) {
+  const std::int64_t asked_from_ns = params.start_ns;
+  if (!clamp_to_lookback(*request.limits, request.now_ns, params.start_ns, params.end_ns)) return empty_result(query, params.instant);
+  // A start that moves with the clock would fill the cache with grids that nobody asks for again.
+  const bool cacheable = service.results != nullptr && !params.instant && params.start_ns == asked_from_ns && !engine_limits(request).partial_results &&
+                         !refuses_cache(request.http) && ResultsCache::can_cache(query, params.start_ns, params.end_ns, params.step_ns);
+  SKALD_TRY(engine::QueryResult result, cacheable ? run_through_cache(service, request, query, params) : run_in_engine(service, request, query, params));
   result.stats.queue_ns = request.queued_ns;
   result.stats.splits = splits_of(*request.limits, params.start_ns, params.end_ns);
   return result;

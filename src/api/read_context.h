@@ -11,6 +11,7 @@
 
 #include "api/query_log.h"
 #include "api/query_queue.h"
+#include "api/results_cache.h"
 #include "skald/api/read.h"
 #include "skald/base/context.h"
 #include "skald/logql/ast.h"
@@ -20,7 +21,8 @@ namespace skald::api {
 // Shared by all read routes of a server.
 struct ReadService : ReadDeps {
   explicit ReadService(const ReadDeps& deps)
-      : ReadDeps(deps), log(options, registry), queue(options.concurrent_queries, options.waiting_queries_max, clock, registry) {}
+      : ReadDeps(deps), log(options, registry), results(options.results_cache == nullptr ? nullptr : std::make_unique<ResultsCache>(options.results_cache, registry)),
+        queue(options.concurrent_queries, options.waiting_queries_max, clock, registry) {}
   // Cancels what runs or still waits in the queue, and waits for it.
   ~ReadService();
 
@@ -38,6 +40,7 @@ struct ReadService : ReadDeps {
   };
 
   QueryLog log;
+  const std::unique_ptr<ResultsCache> results;   // may be null
   std::shared_ptr<void> tails;   // running tails and their thread
 
  private:

@@ -2,6 +2,7 @@
 // /api/prom forms.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,6 +14,10 @@
 #include "skald/http/server.h"
 #include "skald/obs/metrics.h"
 #include "skald/querier/querier.h"
+
+namespace skald::cache {
+class Cache;
+}
 
 namespace skald::api {
 
@@ -31,6 +36,12 @@ struct ReadOptions {
   std::int64_t slow_query_ns = 0;
   bool log_all_queries = false;                       // frontend.query_stats_enabled
   std::vector<std::string> logged_headers;            // frontend.log_query_request_headers
+  // Answers of metric range queries (query_range.cache_results and results_cache, Content::kAnswers); null: none are kept.
+  std::shared_ptr<cache::Cache> results_cache = nullptr;
+  // A text that changes when delete requests of a tenant are made, cancelled or carried out, and never returns; it makes
+  // cached answers unreachable. Null: what deletions hide at present decides, which is not enough for a cache that
+  // outlives the process.
+  std::function<std::string(const std::string& tenant)> cache_generation = nullptr;
 };
 
 // Everything outlives the server.
