@@ -509,7 +509,7 @@ class Chart(unittest.TestCase):
                 self.assertNotIn("GATEWAY_W", text)
                 if name == "everything":
                     self.assertIn("map $http_x_test $tested", text)
-                    self.assertEqual(text.count("limit_rate_after 1g;"), text.count("proxy_pass "))
+                    self.assertEqual(text.count("limit_rate_after 100m;"), text.count("proxy_pass "))
                     self.assertIn("client_max_body_size 20M", text)
                 text = re.sub(r"resolver [^;]*;", "resolver 127.0.0.1;", text).replace("/tmp", directory)
                 text = re.sub(r"listen \[::\].*", "", text).replace("listen 8080", "listen 127.0.0.1:8080")
