@@ -14,13 +14,26 @@ std::string_view without_port(std::string_view authority) {
   return colon == std::string_view::npos || authority.ends_with(']') ? authority : authority.substr(0, colon);
 }
 
-// s3.eu-west-1.amazonaws.com, s3-eu-west-1…, s3.dualstack.eu-west-1…; "" for the global s3.amazonaws.com.
+// s3.eu-west-1.amazonaws.com, s3-eu-west-1…, s3.dualstack.eu-west-1…, bucket.vpce-1.s3.eu-west-1.vpce…; "" for the global
+// s3.amazonaws.com.
 std::string region_of_aws_host(std::string_view host) {
   host = host.substr(0, host.rfind(".amazonaws.com"));
+  if (host.ends_with(".vpce")) {
+    host.remove_suffix(5);
+    return std::string(host.substr(host.rfind('.') + 1));
+  }
   for (const std::string_view start : {"s3.dualstack.", "s3-fips.dualstack.", "s3-fips.", "s3.", "s3-"}) {
     if (host.starts_with(start)) return std::string(host.substr(start.size()));
   }
   return "";
+}
+
+// The same kind of endpoint in another region. An endpoint inside a private network has no counterpart there.
+std::string moved_aws_host(std::string host, std::string_view region) {
+  if (host == "s3.amazonaws.com") return "s3." + std::string(region) + ".amazonaws.com";
+  const std::string named = region_of_aws_host(without_port(host));
+  const std::size_t at = host.starts_with("s3") && !named.empty() ? host.find(named) : std::string::npos;
+  return at == std::string::npos ? host : host.replace(at, named.size(), region);
 }
 
 bool is_host(std::string_view authority) {
@@ -83,9 +96,10 @@ S3Location locate_bucket(const S3Address& address, std::string_view bucket, std:
   S3Location location;
   std::string host = address.host;
   // The endpoint of one of AWS's regions serves no bucket of another.
-  const bool aws = host.empty() || is_aws_host(host);
-  const bool moved = aws && !host.empty() && region != address.region;
-  if (host.empty() || moved) {
+  const bool aws = host.empty() || is_aws_host(without_port(host));
+  if (!host.empty()) {
+    if (aws && region != address.region) host = moved_aws_host(std::move(host), region);
+  } else {
     host = std::string(address.dualstack ? "s3.dualstack." : "s3.") + std::string(region) + "." + aws_domain(region);
   }
   switch (address.lookup) {

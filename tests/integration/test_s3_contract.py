@@ -6,8 +6,10 @@ import unittest
 import urllib.parse
 
 import servers
+from fault_proxy import even_rates
 from harness import BINARY
 
+FAULTS = ("500", "503", "429", "late-500", "gateway", "timeout-status", "reset", "late-reset", "cut", "delay")
 TESTS = os.path.join(os.path.dirname(BINARY), "tests", "skald_objstore_tests")
 
 
@@ -39,9 +41,9 @@ class TlsMinio(servers.Minio):
 
 @unittest.skipUnless(os.access(TESTS, os.X_OK), "%s is not built" % TESTS)
 class S3Contract(unittest.TestCase):
-    def run_tests(self, store, query="", host="127.0.0.1", passed=11, names="S3Live.*"):
+    def run_tests(self, store, query="", host="127.0.0.1", port=None, passed=11, names="S3Live.*"):
         quoted = [urllib.parse.quote(text, safe="") for text in (store.access_key, store.secret_key)]
-        url = "s3://%s:%s@%s:%d/%s%s" % (quoted[0], quoted[1], host, store.port, store.bucket, query)
+        url = "s3://%s:%s@%s:%d/%s%s" % (quoted[0], quoted[1], host, port or store.port, store.bucket, query)
         environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
         environment.update(SKALD_TEST_S3=url, no_proxy="127.0.0.1,localhost")
         done = subprocess.run([TESTS, "--gtest_filter=" + names], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300)
@@ -60,6 +62,15 @@ class S3Contract(unittest.TestCase):
     def test_tls(self):
         with TlsMinio() as store:
             self.run_tests(store, "?ca=" + urllib.parse.quote(store.ca, safe=""))
+
+    def test_faults(self):
+        """Requests that fail, are lost or cut, each kind at random: nothing of it may be seen above the store."""
+        with servers.Minio() as store:
+            proxy = store.proxy(rates=even_rates(0.05, FAULTS), seed=7, retry_after_s=(0,))
+            try:
+                self.run_tests(store, "?retries=10", port=proxy.port, passed=10)
+            finally:
+                proxy.close()
 
     def test_swift(self):
         with servers.Swift() as store:   # s3api refuses If-None-Match, and says so

@@ -39,6 +39,7 @@ TEST(S3Address, AwsByRegion) {
 TEST(S3Address, AwsByEndpoint) {
   for (const auto& [endpoint, region] : std::vector<std::pair<std::string, std::string>>{
            {"s3.eu-central-1.amazonaws.com", "eu-central-1"}, {"https://s3-us-west-2.amazonaws.com/", "us-west-2"},
+           {"bucket.vpce-0a1b-2c3d.s3.us-east-1.vpce.amazonaws.com", "us-east-1"},
            {"s3.dualstack.us-east-2.amazonaws.com:443", "us-east-2"}, {"s3.cn-north-1.amazonaws.com.cn", "cn-north-1"}, {"s3.amazonaws.com", "us-east-1"}}) {
     S3Config config;
     config.endpoint = endpoint;
@@ -49,6 +50,12 @@ TEST(S3Address, AwsByEndpoint) {
   config.endpoint = "s3.eu-central-1.amazonaws.com";
   EXPECT_EQ(locate(config).host, "logs.s3.eu-central-1.amazonaws.com");
   EXPECT_EQ(locate(config, "logs", "us-west-2").host, "logs.s3.us-west-2.amazonaws.com");
+  config.endpoint = "s3-fips.dualstack.us-east-1.amazonaws.com";
+  EXPECT_EQ(locate(config, "logs", "us-west-2").host, "logs.s3-fips.dualstack.us-west-2.amazonaws.com");
+  config.endpoint = "s3.amazonaws.com";
+  EXPECT_EQ(locate(config, "logs", "us-west-2").host, "logs.s3.us-west-2.amazonaws.com");
+  config.endpoint = "bucket.vpce-1.s3.us-east-1.vpce.amazonaws.com";
+  EXPECT_EQ(locate(config, "logs", "us-west-2").host, "logs.bucket.vpce-1.s3.us-east-1.vpce.amazonaws.com");
 }
 
 TEST(S3Address, StoresElsewhere) {

@@ -1,6 +1,6 @@
 // The contract of every store (stores_test.cc) against a real S3 service: SKALD_TEST_S3=s3://key:secret@host:port/bucket,
-// key and secret percent-encoded; ?ca=<file> for https, ?virtual for virtual-hosted style. The bucket exists. Skipped
-// without it.
+// key and secret percent-encoded; ?ca=<file> for https, ?virtual for virtual-hosted style,
+// ?retries=n. The bucket exists. Skipped without it.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -49,6 +49,7 @@ class S3Live : public testing::Test {
         config_.insecure = false;
         config_.http.ca_file = *ca;
       }
+      if (const std::string* retries = params.get("retries")) config_.retry = {kNanosPerMilli, 100 * kNanosPerMilli, std::stoi(*retries)};
       if (params.get("virtual") != nullptr) config_.lookup = config::S3Config::Lookup::kVirtualHosted;
       url = url.substr(0, query);
     }
@@ -181,8 +182,8 @@ TEST_F(S3Live, CreatesOnlyWhatIsNotThere) {
   std::atomic<int> winners{0};
   std::vector<std::thread> threads;
   for (int i = 0; i < 8; ++i) {
-    threads.emplace_back([&] {
-      const Result<void> mine = store_->create("race", "v", CallContext{});
+    threads.emplace_back([&, i] {   // bytes of its own each: a creator whose answer got lost knows its object by them
+      const Result<void> mine = store_->create("race", "by " + std::to_string(i), CallContext{});
       winners += mine.ok() ? 1 : 0;
       if (!mine.ok()) {
         EXPECT_EQ(mine.error().code(), ErrorCode::kAlreadyExists) << mine.error().message();
