@@ -78,7 +78,7 @@ struct DayEdit {
 struct DayChange {
   DayState state;                       // after
   std::uint64_t merged_indexes = 0;     // index objects replaced
-  std::uint64_t dropped_chunks = 0;     // entries that `drop` took
+  std::uint64_t dropped_chunks = 0;     // entries that `drop` took, besides those of replaced objects
   std::uint64_t retired_objects = 0;
   std::uint64_t index_bytes = 0;
 };

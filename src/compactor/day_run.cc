@@ -367,7 +367,7 @@ class DayRun {
     RunReport& report = result_.report;
     ++report.commits;
     report.indexes_merged += change.merged_indexes;
-    report.chunks_expired += change.dropped_chunks;
+    report.chunks_expired += expired_entries_;
     report.objects_adopted += adopted_;
     report.objects_in += pending_.objects_in;
     report.objects_out += pending_.objects_out;
@@ -384,13 +384,13 @@ class DayRun {
     metrics.objects_out.add(static_cast<double>(pending_.objects_out));
     metrics.duplicate_rows.add(static_cast<double>(pending_.rows_duplicate));
     metrics.adopted.add(static_cast<double>(adopted_));
-    metrics.marked.with({table_of(state_.day())}).add(static_cast<double>(change.dropped_chunks));
+    metrics.marked.with({table_of(state_.day())}).add(static_cast<double>(expired_entries_));
     for (const DeleteRows::Count& count : deletions_.counts()) {
       report.lines_deleted += count.lines;
       metrics.deleted_lines.with({task_.tenant}).add(static_cast<double>(count.lines));
     }
     log::info("day compacted", {{"tenant", task_.tenant}, {"day", state_.day()}, {"generation", change.state.generation()}, {"indexes_merged", change.merged_indexes},
-              {"index_bytes", change.index_bytes}, {"objects_retired", change.retired_objects}, {"objects_adopted", adopted_}, {"chunks_expired", change.dropped_chunks},
+              {"index_bytes", change.index_bytes}, {"objects_retired", change.retired_objects}, {"objects_adopted", adopted_}, {"chunks_expired", expired_entries_},
               {"duration_ms", (env_.clock.monotonic_ns() - begun_ns_) / kNanosPerMilli}});
     deletions_.forget_counts();
     covered_.clear();
