@@ -318,9 +318,9 @@ compactor: {compaction_interval: 1s}
         self.assertIn("fake", self.get("/api/v1/label/tenant/values", **{"match[]": "loki_distributor_lines_received_total"}))
 
 
-@unittest.skipUnless(PROMETHEUS, "prometheus is not here")
-class Cluster(Prometheus, unittest.TestCase):
-    """The installation of deploy/docker-compose.yaml: here no panel about rings, gossip, queues or the compactor may be empty."""
+class Installed(Prometheus):
+    """configs/scalable.yaml over MinIO behind nginx, in some layout."""
+    layout = None
 
     @classmethod
     def setUpClass(cls):
@@ -328,23 +328,39 @@ class Cluster(Prometheus, unittest.TestCase):
         import scalable
         import servers
         import tools
-        for target in ("write", "read", "backend"):
+        if not (gateway.NGINX and tools.yaml):
+            raise unittest.SkipTest("nginx or PyYAML is not here")
+        layout = getattr(scalable, cls.layout)
+        for target in sorted({t for _, t in layout}):
             said = scalable.refusal(target)
             if said:
                 raise unittest.SkipTest("this binary does not run -target=%s: %s" % (target, said[-200:]))
-        if not (gateway.NGINX and tools.yaml):
-            raise unittest.SkipTest("nginx or PyYAML is not here")
         store = servers.Minio()
         cls.addClassCleanup(store.__exit__, None, None, None)
         store.__enter__()
-        installation = scalable.Installation(store, scalable.COMPOSE)
+        installation = scalable.Installation(store, layout)
         cls.addClassCleanup(installation.close)
         installation.__enter__()
         cls.start(installation.targets())
         cls.use(installation.front, lambda: [m.flush() for m in installation.of("write")])
 
+
+@unittest.skipUnless(PROMETHEUS, "prometheus is not here")
+class Bucket(Installed, unittest.TestCase):
+    """One process: here the panels about S3 have something to show."""
+    layout = "ALONE"
+
     def test_dashboards_show_something_in_every_panel(self):
-        self.check_dashboards(STORES | EVENTS | RULER - self.names)
+        self.check_dashboards(ELSEWHERE - {"loki_s3_request_duration_seconds_count", "loki_objstore_bucket_operation_fetched_bytes_total"})
+
+
+@unittest.skipUnless(PROMETHEUS, "prometheus is not here")
+class Cluster(Installed, unittest.TestCase):
+    """The installation of deploy/docker-compose.yaml: here no panel about rings, gossip, queues or the compactor may be empty."""
+    layout = "COMPOSE"
+
+    def test_dashboards_show_something_in_every_panel(self):
+        self.check_dashboards((STORES - {"loki_s3_request_duration_seconds_count"}) | EVENTS | RULER - self.names)
 
     def test_nothing_fires(self):
         self.wait_for(lambda: all(r["health"] == "ok" for g in self.get("/api/v1/rules")["groups"] for r in g["rules"]), "all rules to be evaluated")

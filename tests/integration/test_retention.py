@@ -14,6 +14,7 @@ COMPACTOR = """compactor:
   compaction_interval: 1s
   retention_enabled: %s
   retention_delete_delay: 2s
+  lease_period: 2s
   delete_request_cancel_period: %s
   delete_request_store: %s
 """
@@ -164,9 +165,9 @@ class RetentionCase:
     def test_cancelled_request_leaves_everything(self):
         server = self.server(cancel="24h").start()
         now = time.time_ns()
-        self.push(server, {"app": "c"}, [(now - 10**9 * i, "line %d" % i) for i in range(10)])
+        self.push(server, {"app": "c"}, [(now - 10**9 * (i + 1), "line %d" % i) for i in range(10)])
         server.flush()
-        self.request_delete(server, '{app="c"}', (now - 3600 * 10**9) // 10**9, now // 10**9 + 1)
+        self.request_delete(server, '{app="c"}', (now - 3600 * 10**9) // 10**9, now // 10**9)
         self.assertEqual(self.lines(server, '{app="c"}', now - 3600 * 10**9, now + 1), [])
         status, body, _ = server.request("DELETE", "/loki/api/v1/delete", params={"request_id": self.requests(server)[0]["request_id"]})
         self.assertEqual(status, 204, body)

@@ -102,6 +102,9 @@ class WriteReadBackend(Common, unittest.TestCase):
                 member.log.close()
                 member.launch()
                 member.wait_ready()
+                enough, deadline = len(acknowledged) + 30, time.monotonic() + 60
+                while len(acknowledged) < enough and time.monotonic() < deadline and not failed:
+                    time.sleep(0.02)
         finally:
             stop.set()
             worker.join()
