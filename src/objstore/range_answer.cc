@@ -78,7 +78,8 @@ Result<Bytes> take_range(http::ClientResponse&& response, ByteRange range, std::
     return Error(ErrorCode::kUnavailable, where + ": asked for " + range_header(range) + ", " + why);
   };
   if (response.body.empty() && total_size(response) == range.begin) return Bytes();   // Azurite, instead of 416: "bytes 10-9/10"
-  if (!got.has_value() || !got->first.has_value() || !got->last.has_value() || *got->last < *got->first)
+  if (!got.has_value() || !got->first.has_value() || !got->last.has_value() || *got->last < *got->first ||
+      (got->total.has_value() && *got->total <= *got->last))
     return wrong("the answer does not say which bytes it holds");
   if (*got->first != range.begin || *got->last >= range.end) return wrong("the answer holds " + *header);
   const bool clipped = *got->last + 1 < range.end;
