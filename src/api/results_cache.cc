@@ -219,6 +219,7 @@ bool ResultsCache::can_cache(const logql::Query& query, std::int64_t start_ns, s
 }
 
 std::string ResultsCache::generation(const std::string& tenant, const engine::Deletions& deletions, const std::string& given) {
+  if (!given.empty()) return given;
   std::uint64_t hash = 0;
   if (deletions != nullptr) {
     for (const engine::Deletion& deletion : *deletions) {
@@ -232,9 +233,7 @@ std::string ResultsCache::generation(const std::string& tenant, const engine::De
   if (fresh) known = {.hash = hash, .changes = hash == 0 ? 0U : 1U};
   if (known.hash != hash) known = {.hash = hash, .changes = known.changes + 1};
   // Without a deletion in sight all processes share their answers.
-  std::string out = given + ".";
-  if (known.changes != 0) out += process_ + "." + std::to_string(known.changes);
-  return out;
+  return known.changes == 0 ? "-" : process_ + "." + std::to_string(known.changes);
 }
 
 Result<engine::QueryResult> ResultsCache::run(const CallContext& ctx, const Query& query, const Compute& compute) {

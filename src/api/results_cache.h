@@ -53,8 +53,8 @@ class ResultsCache {
   // Whether the answers of a query depend on nothing but data around each step, so that they can be put together.
   static bool can_cache(const logql::Query& query, std::int64_t start_ns, std::int64_t end_ns, std::int64_t step_ns);
 
-  // Changes whenever what is hidden by deletions does, and never comes back to an earlier value while the process lives.
-  // `given`: the same from whoever knows the requests already carried out; "": nobody does.
+  // `given`, from whoever knows all delete requests, those carried out included. Where nobody does (""): a text that changes
+  // whenever what is hidden by deletions does, and never comes back to an earlier one while the process lives.
   std::string generation(const std::string& tenant, const engine::Deletions& deletions, const std::string& given);
 
  private:

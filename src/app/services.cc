@@ -13,6 +13,7 @@
 #include "skald/api/read.h"
 #include "skald/api/rules.h"
 #include "skald/cache/cache.h"
+#include "skald/codec/hash.h"
 #include "skald/obs/log.h"
 #include "targets.h"
 #include "version.h"
@@ -87,6 +88,9 @@ Result<store::StoreOptions> Services::open_caches() {
     copies.disk_directory = config_.storage.tsdb_shipper.cache_location;
     copies.disk_max_size_mb = kIndexCopiesMb;
     SKALD_TRY(out.index_cache, cache::open(copies, {.name = "index"}, files_, registry_, clock_));
+  }
+  if (config_.query_range.cache_results) {
+    SKALD_TRY(results_cache_, cache::open(config_.query_range.results_cache, {.name = "frontend.", .content = cache::Content::kAnswers}, files_, registry_, clock_));
   }
   return out;
 }
@@ -165,6 +169,19 @@ engine::Deletions Services::deletions_of(const std::string& tenant) const {
   return out;
 }
 
+// Requests stay known after they were carried out, so that answers cached before one do not come back. `tenants`: "a|b" when a
+// query reads several.
+std::string Services::delete_generation(const std::string& tenants) const {
+  std::uint64_t hash = 0;
+  for (std::size_t begin = 0; begin <= tenants.size();) {
+    const std::size_t end = std::min(tenants.find('|', begin), tenants.size());
+    const compactor::DeleteRequests requests = deletes_->of(tenants.substr(begin, end - begin));
+    for (const auto& request : *requests) hash = codec::xxh3_words(hash, codec::xxh3_64(request->id));
+    begin = end + 1;
+  }
+  return std::to_string(hash);
+}
+
 void Services::build_server() {
   server_ = std::make_unique<http::Server>(server_options(config_), request_pool_, registry_);
   server_->set_gate([this](const http::Request& request) { return refuse_while_starting(request); });
@@ -185,7 +202,10 @@ void Services::build_server() {
   push.admit = [this] { return space_->check(); };
   push.body_bytes_max = static_cast<std::uint64_t>(std::max<std::int64_t>(0, config_.distributor.max_recv_msg_size));
   api::add_push_routes(*server_, *distributor_, push, &request_pool_);
-  read_routes_ = api::add_read_routes(*server_, api::ReadDeps{*querier_, limits_, query_pool_, registry_, clock_, read_options(config_)});
+  api::ReadOptions reading = read_options(config_);
+  reading.results_cache = results_cache_;
+  reading.cache_generation = [this](const std::string& asked) { return delete_generation(asked); };
+  read_routes_ = api::add_read_routes(*server_, api::ReadDeps{*querier_, limits_, query_pool_, registry_, clock_, std::move(reading)});
   if (config_.compactor.retention_enabled) api::add_delete_routes(*server_, *deletes_, limits_, clock_, tenants);
   if (config_.ruler.enable_api) api::add_rule_routes(*server_, *rules_, tenants);
 }

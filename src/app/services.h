@@ -59,6 +59,7 @@ class Services {
   Result<void> load_data();
   std::optional<http::Response> refuse_while_starting(const http::Request& request) const;
   engine::Deletions deletions_of(const std::string& tenant) const;   // what delete requests hide from queries
+  std::string delete_generation(const std::string& tenants) const;   // another text after each change of their delete requests
   std::string not_ready() const;
   std::vector<api::ServiceState> states() const;
   Result<void> set_prepare_shutdown(bool on);
@@ -74,6 +75,7 @@ class Services {
   std::optional<DirectoryLock> wal_lock_;
   std::unique_ptr<objstore::SpaceGuard> space_;   // of the volumes that pushes fill
   std::optional<Buckets> buckets_;
+  std::shared_ptr<cache::Cache> results_cache_;   // null: answers are not kept
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<ingester::Ingester> ingester_;
   std::unique_ptr<distributor::Distributor> distributor_;
