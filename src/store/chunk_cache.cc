@@ -230,13 +230,14 @@ struct ChunkCache::Span {
   struct Member {
     const index::ChunkRef* ref = nullptr;
     std::size_t position = 0;         // in `wanted`
-    std::uint64_t bytes = 0;          // from the chunk's start
+    std::uint64_t head_bytes = 0;     // from the chunk's start: what opening needs
+    std::uint64_t bytes = 0;          // what is taken, head_bytes or all of the chunk
   };
   std::vector<Member> members;
   SharedBytes cached;                 // the span's bytes, when a cache had them: then there is one member
 
-  ChunkPart part_of(const Member& member) const {
-    return {.object_key = object_key, .begin = member.ref->offset, .end = member.ref->offset + member.bytes, .max_ts_ns = member.ref->max_ts_ns};
+  ChunkPart part_of(const Member& member, std::uint64_t from, std::uint64_t to) const {
+    return {.object_key = object_key, .begin = member.ref->offset + from, .end = member.ref->offset + to, .max_ts_ns = member.ref->max_ts_ns};
   }
 };
 
@@ -339,7 +340,12 @@ Result<void> ChunkCache::open_span(const CallContext& ctx, const Span& span,
   }
   for (const Span::Member& member : span.members) {
     Bytes head = got->substr(member.ref->offset - span.begin, member.bytes);
-    if (parts_.has_cache()) parts_.keep(ctx, span.part_of(member), std::make_shared<const Bytes>(head));
+    if (parts_.has_cache()) {
+      parts_.keep(ctx, span.part_of(member, 0, member.head_bytes), std::make_shared<const Bytes>(head.substr(0, member.head_bytes)));
+      // The rest under the name that ChunkBytes will ask for.
+      if (member.bytes > member.head_bytes && member.bytes - member.head_bytes <= 2 * gap_bytes_)
+        parts_.keep(ctx, span.part_of(member, member.head_bytes, member.bytes), std::make_shared<const Bytes>(head.substr(member.head_bytes)));
+    }
     SKALD_TRY_VOID(open_one(member, std::move(head)));
     downloaded_.add();
   }
@@ -405,8 +411,22 @@ Result<std::vector<std::shared_ptr<const OpenChunk>>> ChunkCache::open(const Cal
                        .cached = cached[i]});
     }
     spans.back().end = std::max(spans.back().end, end);
-    spans.back().members.push_back({.ref = &ref, .position = position, .bytes = bytes});
+    spans.back().members.push_back({.ref = &ref, .position = position, .head_bytes = bytes, .bytes = bytes});
     last_object = cached[i] == nullptr ? &ref.object.id : nullptr;
+  }
+
+  // What lies between two heads comes with them anyway, and the rest of the last small chunk costs less than a request of
+  // its own: small chunks are taken as a whole, as long as the memory that keeps them lasts until they are read.
+  std::uint64_t spare_bytes = limit_bytes_ / 2;
+  for (Span& span : spans) {
+    if (span.cached != nullptr) continue;
+    for (Span::Member& member : span.members) {
+      const std::uint64_t rest = member.ref->length - member.head_bytes, end = member.ref->offset + member.ref->length;
+      if (member.ref->length > gap_bytes_ || rest > spare_bytes || end - span.begin > kRequestBytesMax) continue;
+      span.end = std::max(span.end, end);
+      member.bytes = member.ref->length;
+      spare_bytes -= rest;
+    }
   }
 
   std::mutex mutex;   // guards first_error
