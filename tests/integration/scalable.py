@@ -55,10 +55,11 @@ class Member(Server):
 
 
 class Installation:
-    """The members of `layout`, started together: who comes first waits for the others."""
+    """The members of `layout`, started together: who comes first waits for the others. `limits`: limits_config, of which the
+    shipped file has none."""
 
-    def __init__(self, store, layout):
-        self.store, self.port, self.gossip_port = store, free_port(), free_port()
+    def __init__(self, store, layout, limits=None):
+        self.store, self.limits, self.port, self.gossip_port = store, limits, free_port(), free_port()
         self.members = [Member(self, name, target, "127.0.1.%d" % (i + 1)) for i, (name, target) in enumerate(layout)]
 
     def of(self, target):
@@ -78,6 +79,8 @@ class Installation:
         config["compactor"].update(working_directory=os.path.join(data, "compactor"), compaction_interval="1s")
         config["memberlist"].update(bind_addr=[member.address], bind_port=self.gossip_port, advertise_addr=member.address, advertise_port=self.gossip_port, node_name=member.name,
                                     join_members=["%s:%d" % (m.address, self.gossip_port) for m in self.members])
+        if self.limits:
+            config["limits_config"] = self.limits
         return config
 
     def __enter__(self):

@@ -338,7 +338,7 @@ class Installed(Prometheus):
         store = servers.Minio()
         cls.addClassCleanup(store.__exit__, None, None, None)
         store.__enter__()
-        installation = scalable.Installation(store, layout)
+        installation = scalable.Installation(store, layout, {"per_stream_rate_limit": "1GB", "blocked_queries": [{"pattern": '{app="forbidden"}'}]})
         cls.addClassCleanup(installation.close)
         installation.__enter__()
         cls.start(installation.targets())
