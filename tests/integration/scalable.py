@@ -1,6 +1,7 @@
-"""configs/scalable.yaml as real processes: each member at an address of its own (127.0.1.N, one port for all, as in a cluster), an
+"""configs/scalable.yaml, or what the chart makes of its values, as real processes: each member at an address of its own (127.0.1.N, one port for all, as in a cluster), an
 S3 server behind, nginx in front with names that our name server answers."""
 import os
+import re
 import subprocess
 import tempfile
 import time
@@ -56,29 +57,41 @@ class Member(Server):
 
 class Installation:
     """The members of `layout`, started together: who comes first waits for the others. `limits`: limits_config, of which the
-    shipped file has none."""
+    shipped file has none. `base`: another file than the shipped one, as text; `nginx`: another gateway, as text, whose upstreams are
+    http://<anything>-<target>-headless.…:3100, or http://<anything>-headless.…:3100 for one process."""
 
-    def __init__(self, store, layout, limits=None):
-        self.store, self.limits, self.port, self.gossip_port = store, limits, free_port(), free_port()
+    def __init__(self, store, layout, limits=None, base=None, nginx=None):
+        self.store, self.limits, self.base, self.nginx, self.port, self.gossip_port = store, limits, base, nginx, free_port(), free_port()
         self.members = [Member(self, name, target, "127.0.1.%d" % (i + 1)) for i, (name, target) in enumerate(layout)]
 
     def of(self, target):
         return [m for m in self.members if m.target in (target, "all")]
 
     def config(self, member):
-        with open(os.path.join(ROOT, "configs", "scalable.yaml")) as f:
-            config = tools.yaml.safe_load(f)
         data = os.path.join(member.directory, "data")
+        if self.base:
+            runtime = os.path.join(member.directory, "runtime.yaml")
+            with open(runtime, "w") as f:
+                f.write("{}\n")
+            config = tools.yaml.safe_load(self.base.replace("/var/loki", data).replace("/etc/loki/runtime-config/runtime-config.yaml", runtime))
+        else:
+            with open(os.path.join(ROOT, "configs", "scalable.yaml")) as f:
+                config = tools.yaml.safe_load(f)
+        backend = "%s:%d" % (self.of("backend")[0].address, self.port)
         config["server"].update(http_listen_address=member.address, http_listen_port=self.port)
         common = config["common"]
-        common.update(path_prefix=data, instance_addr=member.address, compactor_address="http://%s:%d" % (self.of("backend")[0].address, self.port))
+        common.update(path_prefix=data, instance_addr=member.address, compactor_address="http://" + backend)
         common["ring"].update(instance_id=member.name)
+        shipper = config.get("storage_config", {}).get("tsdb_shipper")
+        if shipper:
+            shipper["index_gateway_client"]["server_address"] = backend
         s3 = {"endpoint": self.store.address, "access_key_id": self.store.access_key, "secret_access_key": self.store.secret_key}
         common["storage"]["s3"].update(s3, bucketnames=self.store.bucket)
-        config["ruler"]["storage"]["s3"].update(bucketnames=self.store.bucket)
-        config["compactor"].update(working_directory=os.path.join(data, "compactor"), compaction_interval="1s")
-        config["memberlist"].update(bind_addr=[member.address], bind_port=self.gossip_port, advertise_addr=member.address, advertise_port=self.gossip_port, node_name=member.name,
-                                    join_members=["%s:%d" % (m.address, self.gossip_port) for m in self.members])
+        config["ruler"]["storage"]["s3"].update(s3 if self.base else {}, bucketnames=self.store.bucket)
+        config.setdefault("compactor", {}).update(working_directory=os.path.join(data, "compactor"), compaction_interval="1s")
+        if "memberlist" in config:
+            config["memberlist"].update(bind_addr=[member.address], bind_port=self.gossip_port, advertise_addr=member.address, advertise_port=self.gossip_port, node_name=member.name,
+                                        join_members=["%s:%d" % (m.address, self.gossip_port) for m in self.members])
         if self.limits:
             config["limits_config"] = self.limits
         return config
@@ -92,13 +105,23 @@ class Installation:
             names = {target + ".skald.test": [m.address for m in self.of(target)] for target in ("write", "read", "backend")}
             self.names = gateway.NameServer(names)
             urls = {"GATEWAY_%s_URL" % t.upper(): "http://%s.skald.test:%d" % (t, self.port) for t in ("write", "read", "backend")}
-            self.gateway = gateway.Gateway(GATEWAY_RESOLVER="127.0.0.1:%d valid=1s ipv6=off" % self.names.port, **urls).start()
+            self.gateway = gateway.Gateway(GATEWAY_RESOLVER="127.0.0.1:%d valid=1s ipv6=off" % self.names.port, **urls)
+            if self.nginx:
+                self.gateway.text = self.translated()
+            self.gateway.start()
             self.front = Server()   # our client, at the gateway's address
             self.front.port = self.gateway.port
             return self
         except BaseException:
             self.close()
             raise
+
+    def translated(self):
+        """The chart's nginx.conf with our names, ports and folder."""
+        text = re.sub(r"set \$(write|read|backend) http://[^;]*;", lambda m: "set $%s http://%s.skald.test:%d;" % (m.group(1), m.group(1), self.port), self.nginx)
+        text = re.sub(r"resolver [^;]*;", "resolver 127.0.0.1:%d valid=1s ipv6=off;" % self.names.port, text)
+        text = re.sub(r"listen \[::\][^;]*;", "", text)
+        return re.sub(r"listen 8080;", "listen 127.0.0.1:%d;" % self.gateway.port, text).replace("/tmp", self.gateway.directory)
 
     def __exit__(self, *_):
         self.close()

@@ -466,6 +466,17 @@ class Chart(unittest.TestCase):
         self.assertLessEqual(set(values["write"]), set(schema["definitions"]["workload"]["properties"]))
         self.assertLessEqual(set(values["loki"]), set(schema["properties"]["loki"]["properties"]))
 
+    def test_the_package_is_whole(self):
+        """Everything the chart reads lies inside it."""
+        with tempfile.TemporaryDirectory() as directory:
+            done = subprocess.run([HELM, "package", CHART, "-d", directory], capture_output=True, text=True, env=NO_CLUSTER)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            packages = glob.glob(os.path.join(directory, "*.tgz"))
+            self.assertEqual(len(packages), 1)
+            self.assertLess(os.path.getsize(packages[0]), 1 << 20)   # Helm keeps releases in Secrets of 1 MiB at most
+            again = parse(template("--namespace", "obs", "-f", CASES["loki-5"], chart=packages[0]))
+            self.assertEqual(again, self.rendered["loki-5"].objects)
+
     def test_names_of_releases(self):
         for release, name in (("skald", "skald"), ("my-skald", "my-skald"), ("loki", "loki"), ("logs", "logs-skald")):
             self.assertEqual(Rendered(template(release=release)).all("StatefulSet")[0]["metadata"]["name"], name)

@@ -1,5 +1,7 @@
 """The installation of deploy/docker-compose.yaml with real processes: three writers, two readers, two backends, MinIO, nginx. The same
 for one process with that file behind that gateway, which needs no ring."""
+import os
+import subprocess
 import threading
 import time
 import unittest
@@ -8,6 +10,7 @@ import gateway
 import scalable
 import servers
 import tools
+from harness import ROOT
 
 
 def setUpModule():
@@ -21,13 +24,17 @@ class Common:
     layout = None
 
     @classmethod
+    def arguments(cls):
+        return {}
+
+    @classmethod
     def setUpClass(cls):
         for target in sorted({t for _, t in cls.layout}):
             said = scalable.refusal(target)
             if said:
                 raise unittest.SkipTest("this binary does not run -target=%s: %s" % (target, said[-200:]))
         cls.store = cls.enter(servers.Minio())
-        cls.installation = cls.enter(scalable.Installation(cls.store, cls.layout))
+        cls.installation = cls.enter(scalable.Installation(cls.store, cls.layout, **cls.arguments()))
         cls.front = cls.installation.front
 
     @classmethod
@@ -70,7 +77,28 @@ class OneProcess(Common, unittest.TestCase):
     layout = scalable.ALONE
 
 
-class WriteReadBackend(Common, unittest.TestCase):
+class FromTheChart(Common):
+    """The same with the server's and the gateway's files out of the chart."""
+    values = ()
+
+    @classmethod
+    def arguments(cls):
+        helm = tools.helm()
+        if not helm:
+            raise unittest.SkipTest("neither helm nor a Go toolchain (1.24 or newer) to build it")
+        done = subprocess.run([helm, "template", "logs", os.path.join(ROOT, "helm", "skald"), "--kube-version", "1.33.0", "--set", "loki.auth_enabled=false", "--set", "minio.enabled=true",
+                               *cls.values], capture_output=True, text=True, env=dict(os.environ, KUBECONFIG="/dev/null"))
+        if done.returncode:
+            raise AssertionError(done.stderr)
+        data = {k: v for o in tools.yaml.safe_load_all(done.stdout) if o and o["kind"] == "ConfigMap" for k, v in o["data"].items()}
+        return {"base": data["config.yaml"], "nginx": data["nginx.conf"]}
+
+
+class OneProcessFromTheChart(FromTheChart, unittest.TestCase):
+    layout, values = scalable.ALONE, ("--set", "deploymentMode=SingleBinary")
+
+
+class Targets(Common):
     layout = scalable.COMPOSE
 
     def test_rolling_restart_of_the_writers_fails_no_push_and_loses_no_line(self):
@@ -117,6 +145,14 @@ class WriteReadBackend(Common, unittest.TestCase):
         for target, path in (("write", "/loki/api/v1/query"), ("read", "/loki/api/v1/push"), ("backend", "/loki/api/v1/push")):
             for m in self.installation.of(target):
                 self.assertIn(m.request("GET", path)[0], (404, 405), (m.name, path))
+
+
+class WriteReadBackend(Targets, unittest.TestCase):
+    pass
+
+
+class WriteReadBackendFromTheChart(FromTheChart, Targets, unittest.TestCase):
+    values = ("--set", "deploymentMode=SimpleScalable")
 
 
 if __name__ == "__main__":
