@@ -323,6 +323,8 @@ Result<ClientResponse> Transfer::finish(CURLcode code) {
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_SSL_CERTPROBLEM:
       return error(ErrorCode::kInvalidArgument, "TLS: " + detail);
+    case CURLE_PEER_FAILED_VERIFICATION:   // trying again would not help
+      return error(ErrorCode::kPermissionDenied, detail);
     case CURLE_OUT_OF_MEMORY:
       return error(ErrorCode::kResourceExhausted, "out of memory");
     default:

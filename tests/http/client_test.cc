@@ -326,7 +326,7 @@ TEST(HttpClient, ChecksCertificates) {
 
   const Result<ClientResponse> unknown = make_client()->call(request, {});
   ASSERT_FALSE(unknown.ok());
-  EXPECT_EQ(unknown.error().code(), ErrorCode::kUnavailable);
+  EXPECT_EQ(unknown.error().code(), ErrorCode::kPermissionDenied);
   EXPECT_NE(unknown.error().message().find("certificate"), std::string::npos) << unknown.error().message();
 
   auto trusting = make_client([&](ClientOptions& o) { o.tls.ca_file = certificate.cert_file(); });

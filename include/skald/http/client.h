@@ -58,7 +58,8 @@ class Client {
   virtual ~Client() = default;
 
   // Any HTTP status is a success here. kUnavailable: not resolved, not connected, reset, or the answer ended early;
-  // kDeadlineExceeded: a timeout; kCancelled: ctx.cancel; kInvalidArgument: the URL. Nothing is retried here
+  // kDeadlineExceeded: a timeout; kCancelled: ctx.cancel; kInvalidArgument: the URL; kPermissionDenied: the server's
+  // certificate is not to be trusted. Nothing is retried here
   // (but GET and HEAD go out again when a kept-alive connection proves to have been closed). kTooLarge: see the request.
   // The message names method, host and what happened, never the query string or a header (they may hold secrets).
   virtual Result<ClientResponse> call(const ClientRequest& request, const CallContext& ctx) = 0;
