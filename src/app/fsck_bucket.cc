@@ -281,7 +281,8 @@ class BucketChecker {
 
   Result<FsckReport> run() {
     SKALD_TRY(const Level top, list_level(""));
-    for (const std::string& key : top.objects) foreign(key);
+    if (options_.check_data)
+      for (const std::string& key : top.objects) foreign(key);
     for (const std::string& tenant : top.folders) {
       if (tenant == ".skald-tmp") continue;   // unfinished uploads of a filesystem store; removed at its next start
       SKALD_TRY_VOID(check_tenant(tenant));
@@ -318,14 +319,15 @@ class BucketChecker {
 
   Result<void> check_tenant(const std::string& tenant) {
     SKALD_TRY(const Level level, list_level(tenant + "/"));
-    for (const std::string& key : level.objects) foreign(key);
     bool data = false;
     for (const std::string& folder : level.folders) {
       if (folder == "chunks" || folder == "index") data = true;
-      else if (folder == "deletes") SKALD_TRY_VOID(check_deletes(tenant));
-      else if (folder == "rules") SKALD_TRY_VOID(check_rules(tenant));
-      else if (folder != "compactor") foreign(tenant + "/" + folder + "/");   // leases, which come and go
+      else if (folder == "deletes") SKALD_TRY_VOID(options_.check_deletes ? check_deletes(tenant) : Result<void>());
+      else if (folder == "rules") SKALD_TRY_VOID(options_.check_rules ? check_rules(tenant) : Result<void>());
+      else if (options_.check_data && folder != "compactor") foreign(tenant + "/" + folder + "/");   // leases, which come and go
     }
+    if (!options_.check_data) return {};
+    for (const std::string& key : level.objects) foreign(key);
     return data ? check_days(tenant) : Result<void>();
   }
 

@@ -18,6 +18,8 @@ struct BucketCheckOptions {
   bool log_beside = false;
   // False: chunk objects are not read, only looked for.
   bool read_objects = true;
+  // A configuration may keep these in different buckets, each of which may be another's for something else.
+  bool check_data = true, check_deletes = true, check_rules = true;
 };
 
 // Errors of single objects are findings; an error is returned only when the bucket cannot be listed.

@@ -85,7 +85,10 @@ querier::QuerierOptions querier_options(const config::Config& config) {
 
 store::StoreOptions store_options(const config::Config& config) {
   store::StoreOptions out;
-  out.chunk_cache_bytes = config.chunk_cache.embedded_enabled ? at_least_zero(config.chunk_cache.embedded_max_size_mb) << 20 : 0;
+  // Without a cache in memory, what the queries that run have opened must still last until they read it: else each chunk
+  // costs its head's request twice.
+  constexpr std::uint64_t kWorkingBytes = 32 << 20;
+  out.chunk_cache_bytes = config.chunk_cache.embedded_enabled ? at_least_zero(config.chunk_cache.embedded_max_size_mb) << 20 : kWorkingBytes;
   out.l2_handoff_ns = config.l2_chunk_cache_handoff;
   out.skip_writeback_older_than_ns = config.skip_query_writeback_cache_older_than;
   out.query_ready_num_days = config.storage.tsdb_shipper.query_ready_num_days;
@@ -120,6 +123,9 @@ compactor::CompactorOptions compactor_options(const config::Config& config, cons
   out.shard_settle_ns = config.ingester.max_chunk_age + 45 * kNanosPerMinute;
   out.delete_horizon_ns = config.ingester.max_chunk_age + kNanosPerHour;
   out.codec = codec_of(config.ingester.chunk_encoding);
+  bool on_disk = true;   // only there does the size of the bucket matter
+  for (std::size_t i = 0; i < config.schema.size(); ++i) on_disk = on_disk && config.bucket_of_period(i).kind == config::BucketConfig::Kind::kFilesystem;
+  if (on_disk) out.bucket_bytes_max = at_least_zero(config.storage.filesystem_max_size_bytes);
   out.instance = id;
   return out;
 }

@@ -73,7 +73,7 @@ class Headers {
 
 class EncryptedStore final : public ObjectStore {
  public:
-  EncryptedStore(std::unique_ptr<ObjectStore> inner, std::shared_ptr<const KeyRing> keys, EncryptionOptions options)
+  EncryptedStore(std::shared_ptr<ObjectStore> inner, std::shared_ptr<const KeyRing> keys, EncryptionOptions options)
       : inner_(std::move(inner)), keys_(std::move(keys)), options_(options), headers_(options.headers_max) {}
 
   Result<void> put(std::string_view key, ByteView body, const CallContext& ctx) override {
@@ -253,7 +253,7 @@ class EncryptedStore final : public ObjectStore {
     return bytes;
   }
 
-  const std::unique_ptr<ObjectStore> inner_;
+  const std::shared_ptr<ObjectStore> inner_;
   const std::shared_ptr<const KeyRing> keys_;
   const EncryptionOptions options_;
   Headers headers_;
@@ -261,7 +261,7 @@ class EncryptedStore final : public ObjectStore {
 
 }  // namespace
 
-std::unique_ptr<ObjectStore> with_encryption(std::unique_ptr<ObjectStore> inner, std::shared_ptr<const KeyRing> keys, EncryptionOptions options) {
+std::unique_ptr<ObjectStore> with_encryption(std::shared_ptr<ObjectStore> inner, std::shared_ptr<const KeyRing> keys, EncryptionOptions options) {
   return std::make_unique<EncryptedStore>(std::move(inner), std::move(keys), options);
 }
 

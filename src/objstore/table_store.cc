@@ -25,7 +25,7 @@ Error named(const Error& error, std::string_view key) { return error.with_prefix
 
 class TableIndexStore final : public ObjectStore {
  public:
-  TableIndexStore(std::unique_ptr<ObjectStore> inner, std::unique_ptr<TableClient> client, const Clock& clock, Random& random)
+  TableIndexStore(std::shared_ptr<ObjectStore> inner, std::unique_ptr<TableClient> client, const Clock& clock, Random& random)
       : inner_(std::move(inner)), table_(std::move(client)), clock_(clock), random_(random), pool_("table", kParallelParts - 1) {}
 
   Result<void> put(std::string_view key, ByteView body, const CallContext& ctx) override {
@@ -364,7 +364,7 @@ class TableIndexStore final : public ObjectStore {
 
   static constexpr std::size_t kRegisteredMax = 100'000;
 
-  const std::unique_ptr<ObjectStore> inner_;
+  const std::shared_ptr<ObjectStore> inner_;
   const std::unique_ptr<TableClient> table_;
   const Clock& clock_;
   Random& random_;
@@ -375,7 +375,7 @@ class TableIndexStore final : public ObjectStore {
 
 }  // namespace
 
-std::unique_ptr<ObjectStore> with_table_index(std::unique_ptr<ObjectStore> inner, std::unique_ptr<TableClient> table, const Clock& clock, Random& random) {
+std::unique_ptr<ObjectStore> with_table_index(std::shared_ptr<ObjectStore> inner, std::unique_ptr<TableClient> table, const Clock& clock, Random& random) {
   return std::make_unique<TableIndexStore>(std::move(inner), std::move(table), clock, random);
 }
 

@@ -200,12 +200,22 @@ TEST(Tools, FsckSaysWhetherADirectoryIsWhole) {
   EXPECT_EQ(run_tool({"fsck", directory.path() + "/none"}), 1);
   EXPECT_EQ(run_tool({"fsck", "--json", "-quick", directory.path()}), 0);
   EXPECT_EQ(run_tool({"fsck", "-json"}), 2);
+  const std::string prefix = "-common.path-prefix=" + directory.path();
+  EXPECT_EQ(run_tool({"fsck", prefix, directory.path()}), 2);
+  EXPECT_EQ(run_tool({"fsck", "-config.file=" + directory.path() + "/none.yaml"}), 1);
+  EXPECT_EQ(run_tool({"fsck", prefix}), 1);   // no bucket yet, and none is made
+  EXPECT_FALSE(std::filesystem::exists(directory.path() + "/chunks"));
   EXPECT_EQ(run_tool({"fsck", "-no-such-option", directory.path()}), 2);
   EXPECT_EQ(run_tool({"fsck", directory.path(), directory.path()}), 2);
   std::filesystem::create_directories(directory.path() + "/chunks/t/index/index_1");
-  std::ofstream(directory.path() + "/chunks/t/index/index_1/01") << "not an index";
+  std::ofstream(directory.path() + "/chunks/t/index/index_1/01ARZ3NDEKTSV4RRFFQ69G5FAV") << "not an index";
   EXPECT_EQ(run_tool({"fsck", directory.path()}), 1);
-  EXPECT_EQ(run_tool({"inspect", directory.path() + "/chunks/t/index/index_1/01"}), 1);
+  EXPECT_EQ(run_tool({"fsck", prefix}), 1);
+  std::filesystem::remove_all(directory.path() + "/chunks/t/index");
+  EXPECT_EQ(run_tool({"fsck", prefix}), 0);
+  std::filesystem::create_directories(directory.path() + "/chunks/t/index/index_1");
+  std::ofstream(directory.path() + "/chunks/t/index/index_1/01ARZ3NDEKTSV4RRFFQ69G5FAV") << "not an index";
+  EXPECT_EQ(run_tool({"inspect", directory.path() + "/chunks/t/index/index_1/01ARZ3NDEKTSV4RRFFQ69G5FAV"}), 1);
 }
 
 // A day in the life: push, stop without a flush, start again, flush; fsck must find everything in order, then what is broken.

@@ -73,7 +73,7 @@ struct EncryptionOptions {
 // 0.03 % + 112 bytes less than it has. kCorruption: the object was changed, cut, put together from others, or stored
 // under another name than it was written for. kPermissionDenied: encrypted under a key that is not in the ring, or not
 // encrypted and that is not allowed.
-std::unique_ptr<ObjectStore> with_encryption(std::unique_ptr<ObjectStore> inner, std::shared_ptr<const KeyRing> keys,
+std::unique_ptr<ObjectStore> with_encryption(std::shared_ptr<ObjectStore> inner, std::shared_ptr<const KeyRing> keys,
                                              EncryptionOptions options = {});
 
 }  // namespace skald::objstore

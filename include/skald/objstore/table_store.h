@@ -58,7 +58,7 @@ Result<std::unique_ptr<TableClient>> open_dynamo_table(const config::DynamoConfi
 
 // Objects <tenant>/index/… live in `table`, all others in `inner`; such objects that `inner` has are not seen. Listings that
 // cover both give those of `inner` first: sorted within each only. Layout: docs/formats/table.md.
-std::unique_ptr<ObjectStore> with_table_index(std::unique_ptr<ObjectStore> inner, std::unique_ptr<TableClient> table,
+std::unique_ptr<ObjectStore> with_table_index(std::shared_ptr<ObjectStore> inner, std::unique_ptr<TableClient> table,
                                               const Clock& clock = system_clock(), Random& random = system_random());
 
 }  // namespace skald::objstore
