@@ -43,10 +43,11 @@ bool exists_already(const http::ClientResponse& response) {
 class AzureStore final : public ObjectStore {
  public:
   AzureStore(AzureAccount account, std::string container, std::unique_ptr<Remote> remote, TokenRemotes token_remotes,
-             std::unique_ptr<CachedToken> token, const Clock& clock, Random& random)
+             std::unique_ptr<CachedToken> token, const Clock& clock, Random& random, obs::Counter* egress_bytes)
       : token_remotes_(std::move(token_remotes)),
         container_(std::move(account), std::move(container), std::move(remote), std::move(token), clock),
         random_(random),
+        egress_bytes_(egress_bytes),
         pool_("azure", kParallelRequests - 1) {}
 
   Result<void> put(std::string_view key, ByteView body, const CallContext& ctx) override { return write(key, body, false, ctx); }
@@ -64,6 +65,7 @@ class AzureStore final : public ObjectStore {
   const TokenRemotes token_remotes_;   // before container_: its token uses it
   AzureContainer container_;
   Random& random_;
+  obs::Counter* const egress_bytes_;
   exec::Pool pool_;
 };
 
@@ -142,8 +144,10 @@ Result<Bytes> AzureStore::get(std::string_view key, ByteRange range, const CallC
     if (!is_whole(asked)) call.headers.push_back({"x-ms-range", range_header(asked)});
     return container_.send(call, ctx);
   };
-  return read_range(range, container_.subject() + ": object '" + std::string(key) + "'", send,
-                    [&](const http::ClientResponse& response) { return container_.failure(call, response); });
+  auto bytes = read_range(range, container_.subject() + ": object '" + std::string(key) + "'", send,
+                          [&](const http::ClientResponse& response) { return container_.failure(call, response); });
+  if (bytes.ok() && egress_bytes_ != nullptr) egress_bytes_->add(static_cast<double>(bytes->size()));
+  return bytes;
 }
 
 Result<ListPage> AzureStore::list(std::string_view prefix, std::string_view next, ListDepth depth, const CallContext& ctx) {
@@ -207,7 +211,7 @@ Result<std::unique_ptr<ObjectStore>> make_azure_store(const config::AzureConfig&
     SKALD_TRY(token, make_azure_token(config, account.authority_host, std::move(parts.environment), parts.token_remotes, parts.clock));
   }
   return std::make_unique<AzureStore>(std::move(account), config.container_name, std::move(parts.remote), std::move(parts.token_remotes),
-                                      std::move(token), parts.clock, parts.random);
+                                      std::move(token), parts.clock, parts.random, parts.egress_bytes);
 }
 
 Result<std::unique_ptr<ObjectStore>> open_azure_store(const config::AzureConfig& config, const RemoteContext& context) {
@@ -226,7 +230,8 @@ Result<std::unique_ptr<ObjectStore>> open_azure_store(const config::AzureConfig&
                                    .token_remotes = std::move(token_remotes),
                                    .environment = process_environment(),
                                    .clock = context.clock,
-                                   .random = context.random});
+                                   .random = context.random,
+                                   .egress_bytes = &context.registry.counter("loki_azure_blob_egress_bytes_total", "Bytes read from Azure Blob Storage.")});
 }
 
 }  // namespace skald::objstore

@@ -9,6 +9,7 @@
 #include "skald/base/clock.h"
 #include "skald/base/random.h"
 #include "skald/config/storage.h"
+#include "skald/obs/metrics.h"
 #include "skald/objstore/object_store.h"
 
 namespace skald::objstore {
@@ -19,6 +20,7 @@ struct AzureParts {
   Environment environment;
   const Clock& clock;                     // outlives the store, as `random` does
   Random& random;
+  obs::Counter* egress_bytes;             // counts what get() returns; may be null
 };
 
 // kInvalidArgument: the configuration lacks a part or contradicts itself.

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::int64_t kRenewBeforeNs = 5 * kNanosPerMinute;
 constexpr std::int64_t kRetryAfterNs = 10 * kNanosPerSecond;   // after a failed renewal while the old token lives
+constexpr std::int64_t kRejectAfterNs = 10 * kNanosPerSecond;
 constexpr std::int64_t kRenewalNs = 5 * kNanosPerSecond;       // what a request waits for a renewal it does not need yet
 constexpr std::uint64_t kCredentialBytesMax = 1 << 20;
 
@@ -56,6 +57,7 @@ Result<std::string> CachedToken::get(const CallContext& ctx) {
         fetched = Error(ErrorCode::kUnavailable, what_ + ": the token came with an expiry in the past; is this machine's clock right?");
       if (fetched.ok()) {
         token_ = std::move(fetched).value();
+        fetched_ns_ = then_ns;
         renew_ns_ = token_->expires_ns - std::min(kRenewBeforeNs, (token_->expires_ns - then_ns) / 2);
         return token_->value;
       }
@@ -80,7 +82,7 @@ Result<std::string> CachedToken::get(const CallContext& ctx) {
 
 void CachedToken::reject(std::string_view value) {
   const std::lock_guard lock(mutex_);
-  if (token_.has_value() && token_->value == value) token_.reset();
+  if (token_.has_value() && token_->value == value && clock_.now_ns() - fetched_ns_ >= kRejectAfterNs) token_.reset();
 }
 
 }  // namespace skald::objstore

@@ -38,7 +38,8 @@ class CachedToken {
 
   // Waits at most until the call's deadline; the error of a fetch goes to all who waited for it.
   Result<std::string> get(const CallContext& ctx);
-  // The service refused `value`: it is not handed out again. A newer token stays.
+  // The service refused `value`: it is not handed out again, unless it is younger than 10 seconds (a new one would be
+  // refused as well, and the token service asked once per request). A newer token stays.
   void reject(std::string_view value);
   const std::string& what() const { return what_; }
 
@@ -51,6 +52,7 @@ class CachedToken {
   std::mutex mutex_;   // guards all below
   std::condition_variable ended_;
   std::optional<Token> token_;
+  std::int64_t fetched_ns_ = 0;
   std::int64_t renew_ns_ = 0;         // from when on a new token is wanted
   bool fetching_ = false;
   std::uint64_t failed_flights_ = 0;  // fetches that ended without a token

@@ -21,6 +21,7 @@ struct Azure {
   std::shared_ptr<RemoteLog> log = std::make_shared<RemoteLog>();
   std::shared_ptr<RemoteLog> tokens = std::make_shared<RemoteLog>();
   std::shared_ptr<FakeEnvironment> environment = std::make_shared<FakeEnvironment>();
+  obs::Counter egress;
   config::AzureConfig config;
   std::unique_ptr<ObjectStore> store;
   explicit Azure(Answer answers = {}) {
@@ -34,7 +35,8 @@ struct Azure {
                                       .token_remotes = fake_token_remotes(tokens),
                                       .environment = environment_of(environment),
                                       .clock = clock,
-                                      .random = random}).value();
+                                      .random = random,
+                                      .egress_bytes = &egress}).value();
     return *store;
   }
 };
@@ -130,6 +132,7 @@ TEST(AzureStore, ReadsRangesAndChecksWhatCame) {
   EXPECT_EQ(azure.log->seen.back().operation, "azure.GetObject");
   EXPECT_EQ(store.get("k", {2, 5}, {}).value(), "234");
   EXPECT_EQ(azure.log->seen.back().header("x-ms-range"), "bytes=2-4");
+  EXPECT_EQ(azure.egress.value(), 13);
   EXPECT_EQ(store.get("k", {7, 100}, {}).value(), "789");
   EXPECT_EQ(store.get("k", {7, ByteRange{}.end}, {}).value(), "789");
   EXPECT_EQ(azure.log->seen.back().header("x-ms-range"), "bytes=7-");
@@ -252,17 +255,23 @@ TEST(AzureStore, BringsATokenAndReplacesOneThatIsRefused) {
   azure.config.account_key = "";
   int given = 0;
   azure.tokens->answer = [&](const SeenRequest&) { return answer(200, R"({"expires_in":3600,"access_token":"t)" + std::to_string(++given) + "\"}"); };
+  azure.log->answer = [](const SeenRequest&) { return answer(200, "v"); };
+  EXPECT_EQ(azure.open().get("k", {}, {}).value(), "v");
+  azure.clock.advance_ns(kNanosPerMinute);
   azure.log->answer = [](const SeenRequest& request) {
     return request.header("Authorization") == "Bearer t1" ? answer(401, error_xml("InvalidAuthenticationInfo")) : answer(200, "v");
   };
-  EXPECT_EQ(azure.open().get("k", {}, {}).value(), "v");
+  EXPECT_EQ(azure.store->get("k", {}, {}).value(), "v");
   EXPECT_EQ(azure.store->get("k", {}, {}).value(), "v");
   EXPECT_EQ(given, 2);
+  azure.clock.advance_ns(kNanosPerMinute);
   azure.log->answer = [](const SeenRequest&) { return answer(401, error_xml("InvalidAuthenticationInfo")); };
   const Error error = azure.store->get("k", {}, {}).error();
   EXPECT_EQ(error.code(), ErrorCode::kPermissionDenied);
   EXPECT_NE(error.message().find("azure managed identity (metadata service http://169.254.169.254)"), std::string::npos);
   EXPECT_EQ(given, 3);   // replaced once, not for ever
+  EXPECT_FALSE(azure.store->get("k", {}, {}).ok());
+  EXPECT_EQ(given, 3);   // nor with each request
 }
 
 TEST(AzureStore, RefusesConfigurationsThatCannotWork) {
@@ -273,7 +282,8 @@ TEST(AzureStore, RefusesConfigurationsThatCannotWork) {
                                             .token_remotes = fake_token_remotes(azure.tokens),
                                             .environment = environment_of(azure.environment),
                                             .clock = azure.clock,
-                                            .random = azure.random}).ok();
+                                            .random = azure.random,
+                                            .egress_bytes = nullptr}).ok();
   };
   EXPECT_FALSE(refused([](config::AzureConfig&) {}));
   EXPECT_TRUE(refused([](config::AzureConfig& c) { c.container_name = "a/b"; }));

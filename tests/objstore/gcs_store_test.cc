@@ -289,10 +289,13 @@ TEST(GcsStore, BringsATokenAndReplacesOneThatIsRefused) {
   gcs.tokens->answer = [&](const SeenRequest&) {
     return answer(200, R"({"expires_in":3600,"access_token":"t)" + std::to_string(++given) + "\"}", {{"Metadata-Flavor", "Google"}});
   };
+  gcs.log->answer = [](const SeenRequest&) { return answer(200, "v"); };
+  EXPECT_EQ(gcs.open().get("k", {}, {}).value(), "v");
+  gcs.clock.advance_ns(kNanosPerMinute);
   gcs.log->answer = [](const SeenRequest& request) {
     return request.header("Authorization") == "Bearer t1" ? answer(401, error_json(401, "authError", "Invalid Credentials")) : answer(200, "v");
   };
-  EXPECT_EQ(gcs.open().get("k", {}, {}).value(), "v");
+  EXPECT_EQ(gcs.store->get("k", {}, {}).value(), "v");
   EXPECT_EQ(gcs.log->seen[0].url, "https://storage.googleapis.com/storage/v1/b/logs/o/k?alt=media");
   EXPECT_EQ(given, 2);
 }

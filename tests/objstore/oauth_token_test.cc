@@ -68,10 +68,14 @@ TEST(CachedTokens, ServeToTheLastSecondWhileRenewingFails) {
 TEST(CachedTokens, ThatAreRefusedAreReplacedOnce) {
   Source source;
   EXPECT_EQ(source.token.get({}).value(), "t1");
+  source.token.reject("t1");   // too young: another would be refused as well
+  EXPECT_EQ(source.token.get({}).value(), "t1");
+  source.clock.advance_ns(10 * kSecond);
   source.token.reject("another");
   EXPECT_EQ(source.token.get({}).value(), "t1");
   source.token.reject("t1");
   EXPECT_EQ(source.token.get({}).value(), "t2");
+  source.clock.advance_ns(10 * kSecond);
   source.token.reject("t1");   // a request that was slow to fail
   EXPECT_EQ(source.token.get({}).value(), "t2");
 }
