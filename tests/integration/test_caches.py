@@ -65,7 +65,7 @@ class Caches(unittest.TestCase):
             first, second = self.reads(config, between=two.halt)
             self.assertGreater(int(one.stats()["curr_items"]), 0)
         self.assertGreater(first, 0)
-        self.assertLessEqual(second, first)
+        self.assertLessEqual(second, 2 * first)   # what is still cached cuts ranges into pieces
 
     def test_redis_with_a_password(self):
         with servers.Redis() as cache:

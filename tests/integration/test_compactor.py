@@ -59,8 +59,8 @@ class CompactorCase:
             self.addCleanup(member.close)
             member.start()
             members.append(member)
-            # A line every second: a few hundred lines a round cross time shards.
-            ledgers.append(Ledger(streams=4, seed=SEED * 10 + i, step_ns=10**9, sizes=(1, 5, 20), text_bytes=300, pause_s=0.15, prefix="m%d-" % i))
+            # A line every four seconds: a few hundred lines a round cross time shards, many rounds days.
+            ledgers.append(Ledger(streams=4, seed=SEED * 10 + i, step_ns=4 * 10**9, sizes=(1, 5, 20), text_bytes=300, pause_s=0.15, prefix="m%d-" % i))
         kills = 0
         peak = 0
         for round_number in range(ROUNDS):
