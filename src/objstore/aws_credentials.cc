@@ -12,6 +12,7 @@ namespace {
 constexpr std::int64_t kForever = std::numeric_limits<std::int64_t>::max();
 constexpr std::int64_t kRenewAheadNs = 5 * kNanosPerMinute;
 constexpr std::int64_t kFileValidNs = kNanosPerMinute;       // shared files are read again: keys get rotated
+constexpr std::int64_t kYoungNs = 10 * kNanosPerSecond;
 constexpr std::int64_t kRetryRenewalNs = 10 * kNanosPerSecond;
 
 }  // namespace
@@ -44,6 +45,7 @@ Result<AwsCredentials> AwsCredentialsSource::get(const CallContext& ctx) {
   if (found.ok()) {
     current_ = *found;
     renew_ns_ = renew_ns;
+    fetched_ns_ = clock_.now_ns();
     return found;
   }
   const ErrorCode code = found.error().code();
@@ -63,7 +65,9 @@ Result<AwsCredentials> AwsCredentialsSource::get(const CallContext& ctx) {
 bool AwsCredentialsSource::reject(const std::string& access_key_id) {
   if (!options_.fixed.access_key_id.empty()) return false;
   const std::lock_guard lock(mutex_);
-  if (current_ && current_->access_key_id == access_key_id) current_.reset();
+  if (!current_ || current_->access_key_id != access_key_id) return true;
+  if (clock_.now_ns() - fetched_ns_ < kYoungNs) return false;
+  current_.reset();
   return true;
 }
 

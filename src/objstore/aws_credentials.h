@@ -36,7 +36,8 @@ class AwsCredentialsSource {
 
   // kPermissionDenied: nowhere any, with what was tried. kUnavailable: the service that should give them did not.
   Result<AwsCredentials> get(const CallContext& ctx);
-  // The store refused them as expired or unknown. True: get() will fetch new ones, so another try makes sense.
+  // The store refused them as expired or unknown. True: get() gives others, so another try makes sense. False for those of
+  // the configuration, and for young ones: a store that refuses all must not cause a fetch with each request.
   bool reject(const std::string& access_key_id);
 
  private:
@@ -60,7 +61,7 @@ class AwsCredentialsSource {
   std::mutex mutex_;   // guards all below
   std::condition_variable fetched_;
   std::optional<AwsCredentials> current_;
-  std::int64_t renew_ns_ = 0;
+  std::int64_t renew_ns_ = 0, fetched_ns_ = 0;
   bool fetching_ = false;
   std::uint64_t failures_ = 0;
   std::optional<Error> last_error_;

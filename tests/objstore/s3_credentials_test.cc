@@ -226,7 +226,12 @@ TEST_F(AwsCredentialsTest, FetchesAnewWhenTheStoreRefusedThem) {
   EXPECT_EQ(key(), "K0");
   EXPECT_TRUE(source->reject("K-other"));
   EXPECT_EQ(key(), "K0");
+  EXPECT_FALSE(source->reject("K0"));   // just fetched: others would be no better
+  EXPECT_EQ(key(), "K0");
+  clock.advance_ns(kNanosPerMinute);
   EXPECT_TRUE(source->reject("K0"));
+  EXPECT_EQ(key(), "K1");
+  EXPECT_TRUE(source->reject("K0"));    // somebody else was quicker
   EXPECT_EQ(key(), "K1");
 }
 

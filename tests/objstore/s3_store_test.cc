@@ -230,6 +230,7 @@ TEST_F(S3StoreTest, RenewsCredentialsThatExpired) {
   open();
   fake->intercept = [this](const Seen& request) -> std::optional<Result<http::ClientResponse>> {
     if (request.header("X-Amz-Security-Token") == "new-token") return answer(200, "body");
+    clock.advance_ns(kNanosPerMinute);
     variables = {{"AWS_ACCESS_KEY_ID", "NEW"}, {"AWS_SECRET_ACCESS_KEY", "s"}, {"AWS_SESSION_TOKEN", "new-token"}};
     return fault(400, "ExpiredToken");
   };
