@@ -82,9 +82,18 @@ struct Routes {
       append_json_string(out, one->id);
       out += fmt::format(",\"start_time\":{},\"end_time\":{},\"query\":", one->start_s, one->end_s);
       append_json_string(out, one->query);
-      out += fmt::format(",\"status\":\"{}\",\"created_at\":", one->status == DeleteStatus::kReceived ? "received" : "processed");
+      out += fmt::format(",\"status\":\"{}\",\"created_at\":", compactor::status_text(*one));
       append_seconds(out, one->created_ms);
-      out += ",\"user_id\":\"\"}";
+      out += ",\"user_id\":\"\"";
+      // How far it is and what it took, which clients of Loki do not know and do not mind.
+      if (one->days_total != 0 || one->status == DeleteStatus::kProcessed) {
+        out += fmt::format(",\"deleted_lines\":{},\"deleted_bytes\":{}", one->lines_removed, one->bytes_removed);
+      }
+      if (one->finished_ms != 0) {
+        out += ",\"finished_at\":";
+        append_seconds(out, one->finished_ms);
+      }
+      out += '}';
     }
     out += "]\n";
     return http::Response::json(std::move(out));

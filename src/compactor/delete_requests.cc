@@ -155,6 +155,7 @@ Result<std::string> DeleteStore::add(const CallContext& ctx, const std::string& 
   std::erase_if(requests, [&](const auto& known) { return known->id == id; });   // a refresh may have seen it already
   requests.push_back(std::make_shared<const DeleteRequest>(std::move(request)));
   replace(ctx.tenant, std::move(requests));
+  if (received_) received_(ctx.tenant);
   return id;
 }
 

@@ -28,6 +28,7 @@ Metrics::Metrics(obs::Registry& registry)
       marker_files(registry.gauge_family("loki_boltdb_shipper_retention_sweeper_marker_files_current", "Days with objects that wait for their deletion.", {"from"})),
       marker_time(registry.gauge_family("loki_boltdb_shipper_retention_sweeper_marker_file_processing_current_time", "When what was deleted last had been retired.", {"from"})),
       locked_tables(registry.gauge_family("loki_compactor_locked_table_successive_compaction_skips", "Runs in a row that left a tenant to another compactor.", {"table_name"})),
+      requests_received(registry.counter_family("loki_compactor_delete_requests_received_total", "Delete requests accepted.", {"user"})),
       requests_processed(registry.counter_family("loki_compactor_delete_requests_processed_total", "Delete requests carried out.", {"user"})),
       load_attempts(registry.counter_family("loki_compactor_load_pending_requests_attempts_total", "Reads of the delete requests.", {"status"})),
       oldest_request_s(registry.gauge("loki_compactor_oldest_pending_delete_request_age_seconds", "Age of the oldest delete request that may be carried out and is not yet.")),

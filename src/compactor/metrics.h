@@ -24,6 +24,7 @@ struct Metrics {
   obs::GaugeFamily& marker_files;               // from
   obs::GaugeFamily& marker_time;                // from
   obs::GaugeFamily& locked_tables;              // table_name
+  obs::CounterFamily& requests_received;        // user
   obs::CounterFamily& requests_processed;       // user
   obs::CounterFamily& load_attempts;            // status
   obs::Gauge& oldest_request_s;

@@ -85,6 +85,8 @@ TEST_F(Deletes, TakeExactlyTheLinesThatMatchAndSayHowMany) {
   EXPECT_EQ(request(id)->bytes_removed, bytes);
   EXPECT_EQ(request(id)->finished_ms, world.clock.now_ns() / kNanosPerMilli);
   EXPECT_EQ(status_text(*request(id)), "processed");
+  EXPECT_NE(world.registry.expose_text().find("loki_compactor_deleted_lines{user=\"t\"} " + std::to_string(lines)), std::string::npos);
+  EXPECT_NE(world.registry.expose_text().find("loki_compactor_delete_requests_processed_total{user=\"t\"} 1"), std::string::npos);
   EXPECT_EQ(world.deletes->hiding("t")->size(), 1U) << "somebody may still read the old chunks";
   world.clock.advance_ns(4 * kNanosPerHour);
   EXPECT_TRUE(world.deletes->hiding("t")->empty());

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -61,6 +62,9 @@ class DeleteStore {
   DeleteRequests hiding(const std::string& tenant) const;
   void set_hide_grace(std::int64_t grace_ns) { hide_grace_ns_ = grace_ns; }   // before the first use
 
+  // Called with the tenant after each request accepted by this process; set before the first use.
+  void set_received(std::function<void(const std::string& tenant)> received) { received_ = std::move(received); }
+
   // Stores progress of a request. kNotFound: it was cancelled meanwhile.
   Result<void> save(const CallContext& ctx, const DeleteRequest& request);
   std::int64_t cancel_period_ns() const { return cancel_period_ns_; }
@@ -74,6 +78,7 @@ class DeleteStore {
   Random& random_;
   const std::int64_t cancel_period_ns_;
   std::int64_t hide_grace_ns_ = 3 * kNanosPerHour;
+  std::function<void(const std::string&)> received_;
   std::mutex change_mutex_;    // one change of a tenant's list at a time
   mutable std::mutex mutex_;   // guards by_tenant_
   std::map<std::string, DeleteRequests> by_tenant_;
