@@ -55,7 +55,10 @@ struct Compactor::State {
   State(objstore::ObjectStore& objects_in, DeleteStore* deletes_in, const config::LimitsProvider& limits_in, exec::Pool& pool_in, obs::Registry& registry,
         const Clock& clock_in, Random& random_in, CompactorOptions options_in)
       : objects(objects_in), deletes(deletes_in), limits(limits_in), pool(pool_in), clock(clock_in), random(random_in), options(std::move(options_in)), metrics(registry),
-        leases(objects, options.instance + "-" + Ulid::make(clock.now_ns(), random).to_string(), options.lease_ns) {}
+        leases(objects, options.instance + "-" + Ulid::make(clock.now_ns(), random).to_string(), options.lease_ns) {
+    // The registry outlives the request store; this object need not.
+    if (deletes != nullptr) deletes->set_received([&received = metrics.requests_received](const std::string& tenant) { received.with({tenant}).add(); });
+  }
 
   struct TenantMemo {
     std::map<std::int64_t, DayMemo> days;

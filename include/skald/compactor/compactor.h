@@ -35,7 +35,7 @@ struct CompactorOptions {
   std::uint64_t bucket_bytes_max = 0;                          // 0: none; else the oldest time shards are dropped above it
   // How chunks are written.
   chunk::Codec codec = chunk::Codec::kZstd;
-  int zstd_level = 1;
+  int zstd_level = 1;                                          // on JSON lines 5.39x; 3: 5.10x, 6: 5.45x at a quarter of the speed, 9: 5.68x at a seventh
   std::uint64_t object_bytes_target = 64 << 20;
   std::uint64_t chunk_raw_bytes_target = 32 << 20;
   std::uint64_t memory_bytes = 256 << 20;                      // of chunk data at once; indexes of the day in work come on top
