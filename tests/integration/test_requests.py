@@ -2,10 +2,12 @@
 
 SKALD_STREAMS is the number of streams (1,000; the figure is for 20,000), SKALD_STREAM_KB the raw KB of each (50)."""
 import http.client
+import json
 import os
 import random
 import time
 import unittest
+import urllib.parse
 
 import servers
 from harness import Server
@@ -15,7 +17,8 @@ STREAMS = int(os.environ.get("SKALD_STREAMS", "1000"))
 STREAM_KB = int(os.environ.get("SKALD_STREAM_KB", "50"))
 DAY_NS = 86400 * 10**9
 DAY0_NS = BASE_NS - BASE_NS % DAY_NS
-REST = "auth_enabled: false\n" + OPEN_LIMITS + """  max_query_series: 100000
+REST = "auth_enabled: false\nserver: {http_server_write_timeout: 20m}\n" + OPEN_LIMITS + """  query_timeout: 15m
+  max_query_series: 100000
   discover_log_levels: true
 ingester: {chunk_idle_period: 12h, max_chunk_age: 48h, flush_check_period: 10m}
 chunk_store_config: {chunk_cache_config: {embedded_cache: {enabled: false}}}
@@ -108,6 +111,16 @@ class Requests(unittest.TestCase):
         else:
             self.assertLessEqual(puts * 10, one_each)
 
+    @staticmethod
+    def patient(server, query, start, end):
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=900)
+        connection.request("GET", "/loki/api/v1/query_range?" + urllib.parse.urlencode({"query": query, "start": start, "end": end}))
+        answer = connection.getresponse()
+        body = answer.read()
+        connection.close()
+        assert answer.status == 200, (answer.status, body[:300])
+        return json.loads(body)["data"]["result"]
+
     def gets(self, what, ask, expect_rows=None):
         """Requests of one query on a server that has just started and read its index; prints them."""
         server = Server(self.config).start()
@@ -160,7 +173,7 @@ class Requests(unittest.TestCase):
         newest_gets = self.chunk_gets
         self.gets("newest 100 lines of a pod", lambda s: s.query_range('{pod="pod-00003"}', DAY0_NS, end, limit=100, direction="backward"))
         trace, line = self.trace_ids[0]
-        found = self.gets("trace id in a day", lambda s: s.query_range('{namespace=~".+"} |= "%s"' % trace, DAY0_NS, end))
+        found = self.gets("trace id in a day", lambda s: self.patient(s, '{namespace=~".+"} |= "%s"' % trace, DAY0_NS, end))
         self.assertEqual([v[1] for r in found for v in r["values"]], [line])
         trace_gets = self.chunk_gets
         self.assertEqual(histogram_gets, 0, "a histogram of a day reads chunks")

@@ -24,7 +24,7 @@ REST = "auth_enabled: false\n" + OPEN_LIMITS + """ingester:
   max_chunk_age: 4h
   flush_check_period: 200ms
 chunk_store_config: {chunk_cache_config: {embedded_cache: {enabled: false}}}
-compactor: {compaction_interval: 2s, retention_enabled: true, retention_delete_delay: 3s, delete_request_store: %s}
+compactor: {compaction_interval: 2s, retention_enabled: true, retention_delete_delay: 3s, lease_period: 5s, orphan_grace_period: 2m, delete_request_store: %s}
 """
 
 
