@@ -398,12 +398,20 @@ Result<std::vector<std::shared_ptr<const OpenChunk>>> ChunkCache::open(const Cal
     }
     cached = parts_.find(ctx, parts);
   }
+  // Reading a chunk that is not large takes one more request, which costs more than its bytes, and what lies between two
+  // heads comes with them anyway: such chunks are taken as a whole, as long as the memory that keeps them lasts.
+  std::uint64_t spare_bytes = limit_bytes_ / 2;
   std::vector<Span> spans;
   const Ulid* last_object = nullptr;   // of the last span, which may still grow
   for (std::size_t i = 0; i < missing.size(); ++i) {
     const std::size_t position = missing[i];
     const index::ChunkRef& ref = *wanted[position];
-    const std::uint64_t bytes = head_bytes(ref), end = ref.offset + bytes;
+    std::uint64_t bytes = head_bytes(ref);
+    if (const std::uint64_t rest = ref.length - bytes; cached[i] == nullptr && ref.length <= 2 * gap_bytes_ && rest <= spare_bytes) {
+      bytes = ref.length;
+      spare_bytes -= rest;
+    }
+    const std::uint64_t end = ref.offset + bytes;
     const bool joins = cached[i] == nullptr && last_object != nullptr && *last_object == ref.object.id && ref.offset <= spans.back().end + gap_bytes_ &&
                        end - spans.back().begin <= kRequestBytesMax;
     if (!joins) {
@@ -411,22 +419,8 @@ Result<std::vector<std::shared_ptr<const OpenChunk>>> ChunkCache::open(const Cal
                        .cached = cached[i]});
     }
     spans.back().end = std::max(spans.back().end, end);
-    spans.back().members.push_back({.ref = &ref, .position = position, .head_bytes = bytes, .bytes = bytes});
+    spans.back().members.push_back({.ref = &ref, .position = position, .head_bytes = head_bytes(ref), .bytes = bytes});
     last_object = cached[i] == nullptr ? &ref.object.id : nullptr;
-  }
-
-  // What lies between two heads comes with them anyway, and the rest of the last small chunk costs less than a request of
-  // its own: small chunks are taken as a whole, as long as the memory that keeps them lasts until they are read.
-  std::uint64_t spare_bytes = limit_bytes_ / 2;
-  for (Span& span : spans) {
-    if (span.cached != nullptr) continue;
-    for (Span::Member& member : span.members) {
-      const std::uint64_t rest = member.ref->length - member.head_bytes, end = member.ref->offset + member.ref->length;
-      if (member.ref->length > gap_bytes_ || rest > spare_bytes || end - span.begin > kRequestBytesMax) continue;
-      span.end = std::max(span.end, end);
-      member.bytes = member.ref->length;
-      spare_bytes -= rest;
-    }
   }
 
   std::mutex mutex;   // guards first_error
