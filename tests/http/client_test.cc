@@ -343,7 +343,7 @@ TEST(HttpClient, ChecksCertificates) {
     o.tls.ca_file = certificate.cert_file();
     o.tls.server_name = "other.test";
   });
-  EXPECT_EQ(misnamed->call(request, {}).error().code(), ErrorCode::kUnavailable);
+  EXPECT_EQ(misnamed->call(request, {}).error().code(), ErrorCode::kPermissionDenied);
 
   ClientOptions absent;
   absent.tls.ca_file = "/nonexistent/ca.pem";
