@@ -1,4 +1,4 @@
-"""Two processes on one bucket, both compacting every second, killed at random: nothing is lost, nothing doubled, and in the
+"""Two processes on one bucket, both compacting every second (where the store has conditional creation), killed at random: nothing is lost, nothing doubled, and in the
 end nothing is in the bucket that no index lists.
 
 SKALD_ROUNDS is the number of rounds per store (8; 200 before a release), SKALD_STORES the stores, SKALD_SEED the seed."""
@@ -16,13 +16,14 @@ from ledger import OPEN_LIMITS, Ledger
 
 ROUNDS = int(os.environ.get("SKALD_ROUNDS", "8"))
 SEED = int(os.environ.get("SKALD_SEED", "1"))
+CONDITIONAL = ("minio", "azurite", "fake-gcs")   # docs/design/object-stores.md
 REST = "auth_enabled: false\n" + OPEN_LIMITS + """ingester:
   chunk_target_size: 65536
   chunk_idle_period: 1s
   max_chunk_age: 4h
   flush_check_period: 300ms
 compactor:
-  compaction_interval: 1s
+  compaction_interval: %s
   retention_enabled: true
   retention_delete_delay: 4s
   lease_period: 3s
@@ -55,7 +56,9 @@ class CompactorCase:
         rng = random.Random(SEED)
         members, ledgers = [], []
         for i in range(2):
-            member = Server(self.store.config() + REST % self.store.kind)
+            # A store without conditional creation wants one compactor; the other process writes and reads only.
+            compacts = i == 0 or self.name in CONDITIONAL
+            member = Server(self.store.config() + REST % ("1s" if compacts else "24h", self.store.kind))
             self.addCleanup(member.close)
             member.start()
             members.append(member)
@@ -103,13 +106,13 @@ class CompactorCase:
         self.assertEqual(status, 0, report)
         self.assertRegex(report, r"rows; 0 in no index yet, 0 retired\)")   # no orphans, nothing that waits to be deleted
         self.assertRegex(report, r"indexes \(0 replaced\)")
-        other = Server(self.store.config() + REST % self.store.kind).start()
+        other = Server(self.store.config() + REST % ("1s", self.store.kind)).start()
         self.addCleanup(other.close)
         for ledger in ledgers:
             ledger.check(other, "%s, bucket only" % self.name)
 
     def test_any_process_answers_for_delete_requests(self):
-        config = self.store.config() + REST % self.store.kind
+        config = self.store.config() + REST % ("1s", self.store.kind)
         one, two = (Server(config).start() for _ in range(2))
         self.addCleanup(one.close)
         self.addCleanup(two.close)
@@ -130,7 +133,7 @@ class CompactorCase:
 
     rest_s = 35
 
-    def settle(self, members, timeout_s=240):
+    def settle(self, members, timeout_s=300):
         """Waits until the bucket's keys stay the same for longer than the graces and a run."""
         deadline = time.monotonic() + timeout_s
         before, since = None, time.monotonic()
