@@ -163,11 +163,11 @@ class EncryptedStore final : public ObjectStore {
     if (!header.ok()) return std::move(header).error().with_prefix(name);
     if (!header->has_value()) {
       if (options_.allow_plaintext) return OpenedPtr();
-      return Error(ErrorCode::kPermissionDenied, name + " is not encrypted, and encryption.allow_plaintext is off");
+      return Error(ErrorCode::kInternal, name + " is not encrypted, and encryption.allow_plaintext is off");
     }
     const std::shared_ptr<const SecretKey> key_of_ring = keys_->find((*header)->key_id);
     if (key_of_ring == nullptr)
-      return Error(ErrorCode::kPermissionDenied, name + " is encrypted with key '" + (*header)->key_id +
+      return Error(ErrorCode::kInternal, name + " is encrypted with key '" + (*header)->key_id +
                                                      "', which is not in the key ring; add its line to the key file and reload");
     auto opened = std::make_shared<Opened>();
     opened->header = start.substr(0, kHeaderBytes);

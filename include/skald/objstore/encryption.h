@@ -71,7 +71,7 @@ struct EncryptionOptions {
 // Encrypts what is written, decrypts what is read. A ranged read is one request, or two when it lies deep inside an object
 // not met before. Sizes in listings are those of the plaintext; an object that was never encrypted is listed with up to
 // 0.03 % + 112 bytes less than it has. kCorruption: the object was changed, cut, put together from others, or stored
-// under another name than it was written for. kPermissionDenied: encrypted under a key that is not in the ring, or not
+// under another name than it was written for. kInternal: encrypted under a key that is not in the ring, or not
 // encrypted and that is not allowed.
 std::unique_ptr<ObjectStore> with_encryption(std::shared_ptr<ObjectStore> inner, std::shared_ptr<const KeyRing> keys,
                                              EncryptionOptions options = {});
