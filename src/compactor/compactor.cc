@@ -225,19 +225,23 @@ void Compactor::State::run_days(TenantRun& run, TenantMemo& memo, RunReport& rep
   for (const auto& [day, listing] : run.days) numbers.insert(day);
   if (run.chunk_objects)
     for (const auto& [day, listed] : *run.chunk_objects) numbers.insert(day);
-  // The newest days are left alone, or only these are worked on, as configured.
-  std::vector<std::int64_t> days(numbers.begin(), numbers.end());
-  if (options.skip_latest_n_tables > 0) days.resize(days.size() - std::min<std::size_t>(days.size(), static_cast<std::size_t>(options.skip_latest_n_tables)));
-  if (options.tables_to_compact > 0 && days.size() > static_cast<std::size_t>(options.tables_to_compact)) days.erase(days.begin(), days.end() - options.tables_to_compact);
+  // The newest days are left alone, or only these are worked on, as configured; a delete request goes through them all.
+  std::set<std::int64_t> chosen;
+  std::int64_t rank = 0;   // 0: the newest
+  for (auto day = numbers.rbegin(); day != numbers.rend(); ++day, ++rank) {
+    const std::int64_t place = rank - std::max<std::int64_t>(0, options.skip_latest_n_tables);
+    if (place >= 0 && (options.tables_to_compact <= 0 || place < options.tables_to_compact)) chosen.insert(*day);
+  }
 
   std::erase_if(memo.days, [&](const auto& known) { return !numbers.contains(known.first); });
   std::vector<std::pair<std::int64_t, DayMemo*>> due;
-  for (const std::int64_t day : days) {
+  for (const std::int64_t day : numbers) {
     ++report.days;
     Requests requests;
     for (const auto& request : run.due)
       if (overlaps_day(*request, day) && !has_day(*request, day)) requests.push_back(request);
     DayMemo& day_memo = memo.days[day];
+    if (!chosen.contains(day) && requests.empty()) continue;
     if (day_is_due(run, day, day_memo, requests)) due.emplace_back(day, &day_memo);
   }
   days_left = static_cast<std::int64_t>(due.size());

@@ -192,25 +192,28 @@ class DayCommit {
     return {};
   }
 
+  // Once begun it is finished: told to stop in between, one would not know whether it was written.
   Result<CommitOutcome> write(const Bytes& bytes) {
+    CallContext ctx = ctx_;
+    ctx.cancel = nullptr;
     if (options_.may_overwrite) {
-      SKALD_TRY(const std::vector<objstore::ObjectInfo> found, objstore::list_objects(objects_, key_, ctx_));
-      if (!found.empty()) return compare(bytes);
-      SKALD_TRY_VOID(objects_.put(key_, bytes, ctx_));
+      SKALD_TRY(const std::vector<objstore::ObjectInfo> found, objstore::list_objects(objects_, key_, ctx));
+      if (!found.empty()) return compare(bytes, ctx);
+      SKALD_TRY_VOID(objects_.put(key_, bytes, ctx));
       return CommitOutcome::kDone;
     }
-    const Result<void> created = objects_.create(key_, bytes, ctx_);
+    const Result<void> created = objects_.create(key_, bytes, ctx);
     if (created.ok()) return CommitOutcome::kDone;
-    if (created.error().code() == ErrorCode::kAlreadyExists) return compare(bytes);
+    if (created.error().code() == ErrorCode::kAlreadyExists) return compare(bytes, ctx);
     if (created.error().code() == ErrorCode::kUnimplemented) return created.error();
     // The answer may have been lost on its way.
-    if (const auto outcome = compare(bytes); outcome.ok()) return outcome;
+    if (const auto outcome = compare(bytes, ctx); outcome.ok()) return outcome;
     return created.error().with_prefix("index object " + key_);
   }
 
   // Ours or somebody else's?
-  Result<CommitOutcome> compare(const Bytes& bytes) {
-    SKALD_TRY(const Bytes stored, objects_.get(key_, {}, ctx_));
+  Result<CommitOutcome> compare(const Bytes& bytes, const CallContext& ctx) {
+    SKALD_TRY(const Bytes stored, objects_.get(key_, {}, ctx));
     return stored == bytes ? CommitOutcome::kDone : CommitOutcome::kLost;
   }
 

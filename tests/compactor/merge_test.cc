@@ -227,5 +227,75 @@ TEST(ChunkMerge, RowsBeforeAreRowsAfterwards) {
   }
 }
 
+TEST(Run, WorksOnSeveralDaysAtOnce) {
+  World world;
+  world.options.max_compaction_parallelism = 3;
+  for (int day = 0; day < 7; ++day)
+    for (int i = 0; i < 3; ++i) world.put({{stream("a"), rows_at(kShard + day * kNanosPerDay + i * kNanosPerMinute, 20, "x")}});
+  world.clock.set_ns(kShard + 9 * kNanosPerDay);
+  const Contents before = read_all(*world.bucket, "t").contents;
+  Compactor compactor(*world.bucket, nullptr, world.limits, world.pool, world.registry, world.clock, system_random(), world.options);
+  const auto report = compactor.run_once(world.ctx);
+  ASSERT_TRUE(report.ok());
+  EXPECT_TRUE(report->errors.empty());
+  EXPECT_EQ(report->commits, 7U);
+  EXPECT_EQ(report->objects_out, 7U);
+  EXPECT_EQ(read_all(*world.bucket, "t").contents, before);
+}
+
+TEST(Run, LeavesTheDaysAloneThatItIsToldTo) {
+  World world;
+  for (int day = 0; day < 6; ++day)
+    for (int i = 0; i < 2; ++i) world.put({{stream("a"), rows_at(kShard + day * kNanosPerDay + i * kNanosPerMinute, 20, "x")}});
+  world.clock.set_ns(kShard + 9 * kNanosPerDay);
+  world.options.skip_latest_n_tables = 2;
+  world.options.tables_to_compact = 3;
+  EXPECT_EQ(world.run_clean().commits, 3U);
+  EXPECT_EQ(list_keys(*world.bucket, "t/index/index_" + std::to_string(kDay) + "/").size(), 2U) << "older than the three";
+  EXPECT_EQ(list_keys(*world.bucket, "t/index/index_" + std::to_string(kDay + 1) + "/").size(), 3U);
+  EXPECT_EQ(list_keys(*world.bucket, "t/index/index_" + std::to_string(kDay + 4) + "/").size(), 2U);
+}
+
+// Told to stop at any request: nothing of what was begun stays.
+TEST(Run, EndsWhenCancelledAndLeavesNothingBehind) {
+  class Cancelling final : public objstore::ObjectStore {
+   public:
+    Cancelling(objstore::ObjectStore& inner, std::uint64_t at, CancelToken& token) : inner_(inner), left_(at), token_(token) {}
+    Result<void> put(std::string_view key, ByteView body, const CallContext& ctx) override { return count(), inner_.put(key, body, ctx); }
+    Result<void> create(std::string_view key, ByteView body, const CallContext& ctx) override { return count(), inner_.create(key, body, ctx); }
+    Result<Bytes> get(std::string_view key, objstore::ByteRange range, const CallContext& ctx) override { return count(), inner_.get(key, range, ctx); }
+    Result<objstore::ListPage> list(std::string_view prefix, std::string_view next, objstore::ListDepth depth, const CallContext& ctx) override { return count(), inner_.list(prefix, next, depth, ctx); }
+    Result<void> remove(std::string_view key, const CallContext& ctx) override { return inner_.remove(key, ctx); }
+
+   private:
+    void count() {
+      if (left_-- == 0) token_.cancel();
+    }
+    objstore::ObjectStore& inner_;
+    std::uint64_t left_;
+    CancelToken& token_;
+  };
+  bool cancelled = true;
+  for (std::uint64_t at = 0; cancelled; ++at) {
+    World world;
+    for (int i = 0; i < 4; ++i) world.put({{stream("a"), rows_at(kShard + i * kNanosPerMinute, 50, "x")}, {stream("b"), rows_at(kShard, 5, "y")}});
+    const Contents before = read_all(*world.bucket, "t").contents;
+    const auto token = std::make_shared<CancelToken>();
+    Cancelling store(*world.bucket, at, *token);
+    world.ctx.cancel = token;
+    const auto compactor = world.make(store);
+    const auto report = compactor->run_once(world.ctx);
+    cancelled = token->cancelled();
+    if (cancelled) { ASSERT_FALSE(report.ok()); EXPECT_EQ(report.error().code(), ErrorCode::kCancelled); }
+    world.ctx.cancel = nullptr;
+    ASSERT_EQ(read_all(*world.bucket, "t").contents, before) << at;
+    const std::size_t objects = list_keys(*world.bucket, "t/chunks/").size();
+    ASSERT_TRUE(objects == 4 || objects == 5) << at;
+    ASSERT_EQ(objects == 5, read_all(*world.bucket, "t").object_keys.size() == 1) << "outputs stay only if they are listed; " << at;
+    world.run_clean();
+    ASSERT_EQ(read_all(*world.bucket, "t").contents, before);
+  }
+}
+
 }  // namespace
 }  // namespace skald::compactor

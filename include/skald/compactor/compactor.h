@@ -52,7 +52,7 @@ struct CompactorOptions {
   std::int64_t tombstone_ns = 24 * kNanosPerHour;
   std::int64_t lease_ns = 5 * kNanosPerMinute;
   // A delete request waits until every ingester has written what it held when the request came. With `flush` that is done
-  // by calling it; without, a request must be this old.
+  // by calling it, so set it only where no other process ingests; without, a request must be this old.
   std::int64_t delete_horizon_ns = 3 * kNanosPerHour;
 
   std::string instance;                                        // who holds a lease, for people; a random suffix is added
