@@ -73,6 +73,7 @@ struct Opening {
   Result<std::shared_ptr<objstore::ObjectStore>> open(const BucketConfig& bucket) {
     SKALD_TRY(std::unique_ptr<objstore::ObjectStore> store, open_plain(bucket));
     store = objstore::with_metrics(std::move(store), label_of(bucket), registry);
+    if (bucket.kind != BucketConfig::Kind::kFilesystem) store = objstore::with_server_errors(std::move(store));
     if (!bucket.prefix.empty()) store = objstore::with_prefix(std::move(store), bucket.prefix);
     return std::shared_ptr<objstore::ObjectStore>(std::move(store));
   }

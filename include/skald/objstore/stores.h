@@ -72,6 +72,10 @@ class FaultPlan {
 
 std::unique_ptr<ObjectStore> with_faults(std::unique_ptr<ObjectStore> inner, std::shared_ptr<FaultPlan> plan);
 
+// Refusals of the bucket (wrong credentials, no such bucket) become kInternal: to who asks this server they are its fault,
+// not his. What callers act upon (kNotFound, kAlreadyExists, kUnavailable, kUnimplemented …) stays.
+std::unique_ptr<ObjectStore> with_server_errors(std::unique_ptr<ObjectStore> inner);
+
 // Counts operations, failures, durations and bytes as loki_objstore_bucket_*{bucket,operation}.
 // Requests for absent objects are not failures.
 // `registry` and `clock` outlive the store.
