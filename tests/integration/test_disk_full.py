@@ -179,5 +179,38 @@ class DiskFull(unittest.TestCase):
         self.fsck()
 
 
+class SizeLimit(unittest.TestCase):
+    def test_the_oldest_shards_go_when_the_bucket_is_too_large(self):
+        limit = 300_000
+        server = Server(CONFIG + "storage_config: {filesystem: {max_size_bytes: %dB}}\ncompactor: {compaction_interval: 1s, lease_period: 2s}\n" % limit)
+        self.addCleanup(server.close)
+        server.start()
+        rng = random.Random(6)
+        shards = 8
+        for shard in range(shards):   # two hours each, about 64 KB that do not compress
+            start = BASE_NS + shard * 7200 * 10**9
+            lines = [(start + i * 10**6, "shard %d %0128x" % (shard, rng.getrandbits(512))) for i in range(1000)]
+            self.assertEqual(server.push([({"app": "size"}, lines)])[0], 204)
+        server.flush()
+        chunks = os.path.join(server.directory, "data", "chunks")
+
+        def size():
+            return sum(os.path.getsize(os.path.join(d, f)) for d, _, files in os.walk(chunks) for f in files)
+
+        self.assertGreater(size(), limit)
+        deadline = time.monotonic() + 60
+        while size() > limit:
+            self.assertLess(time.monotonic(), deadline, "%d bytes are left" % size())
+            time.sleep(0.2)
+        rows = server.read_all('{app="size"}', BASE_NS, BASE_NS + shards * 7200 * 10**9)
+        left = sorted({int(line.split()[1]) for _, line in rows})
+        self.assertGreater(len(left), 1)
+        self.assertEqual(left, list(range(left[0], shards)))   # the newest, without a gap
+        self.assertEqual(len(rows), 1000 * len(left))          # and whole
+        self.assertEqual(server.stop(), 0)
+        done = subprocess.run([BINARY, "fsck", os.path.join(server.directory, "data")], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+
 if __name__ == "__main__":
     unittest.main()
