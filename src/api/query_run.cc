@@ -47,8 +47,7 @@ Result<engine::QueryResult> run_through_cache(ReadService& service, const ReadRe
   const std::string& tenant = request.ctx.tenant;
   ResultsCache::Query cached;
   cached.tenant = tenant;
-  cached.generation = service.results->generation(tenant, service.querier.deletions(tenant),
-                                                  service.options.cache_generation ? service.options.cache_generation(tenant) : std::string());
+  cached.generation = results_generation(service, tenant);
   cached.text = logql::format_line(query);
   cached.start_ns = params.start_ns;
   cached.end_ns = params.end_ns;
@@ -108,6 +107,11 @@ engine::EngineLimits engine_limits(const ReadRequest& request) {
   limits.allow_variants = request.limits->enable_multi_variant_queries;
   limits.partial_results = has_tags(request.tags, "Source=grafana-lokiexplore-app");
   return limits;
+}
+
+std::string results_generation(ReadService& service, const std::string& tenant) {
+  return service.results->generation(tenant, service.querier.deletions(tenant),
+                                     service.options.cache_generation ? service.options.cache_generation(tenant) : std::string());
 }
 
 Result<engine::QueryResult> run_range_query(ReadService& service, const ReadRequest& request, const logql::Query& query, const RangeParams& params) {

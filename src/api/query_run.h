@@ -8,6 +8,8 @@
 namespace skald::api {
 
 engine::EngineLimits engine_limits(const ReadRequest& request);
+// What the results cache's keys of a tenant carry; service.results is not null.
+std::string results_generation(ReadService& service, const std::string& tenant);
 
 // A range query; log queries of other handlers (tail history, detected fields) are range queries, too.
 Result<engine::QueryResult> run_range_query(ReadService& service, const ReadRequest& request, const logql::Query& query, const RangeParams& params);

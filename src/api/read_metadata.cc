@@ -4,6 +4,7 @@
 
 #include "api/query_json.h"
 #include "api/query_limits.h"
+#include "api/query_run.h"
 #include "api/read_context.h"
 #include "api/request_limits.h"
 #include "skald/api/json.h"
@@ -130,8 +131,10 @@ Result<http::Response> handle_shards(ReadService& service, const ReadRequest& re
   return metadata_response(std::move(body));
 }
 
-// Nothing is cached under a tenant's generation, so that there is none to tell.
-Result<http::Response> handle_generation(ReadService&, const ReadRequest&) { return metadata_response("\"\""); }
+// Part of the keys of what is cached for the tenant; "" where nothing is.
+Result<http::Response> handle_generation(ReadService& service, const ReadRequest& request) {
+  return metadata_response("\"" + (service.results == nullptr ? "" : results_generation(service, request.ctx.tenant)) + "\"");
+}
 
 }  // namespace
 
@@ -149,6 +152,7 @@ void add_metadata_routes(http::Server& server, ReadService& service) {
   generation.run_on = http::RunOn::kIo;
   generation.handler = [&service](const std::shared_ptr<http::Request>& request, const http::Responder& respond) {
     const Result<std::string> tenant = resolve_tenant(*request, service.options.tenants);
+    if (tenant.ok() && service.results != nullptr) service.results->increase_generation(*tenant);
     respond(tenant.ok() ? http::Response::empty(204) : error_response_with_newline(tenant.error()));
   };
   server.add(std::move(generation));

@@ -219,9 +219,8 @@ bool ResultsCache::can_cache(const logql::Query& query, std::int64_t start_ns, s
 }
 
 std::string ResultsCache::generation(const std::string& tenant, const engine::Deletions& deletions, const std::string& given) {
-  if (!given.empty()) return given;
   std::uint64_t hash = 0;
-  if (deletions != nullptr) {
+  if (given.empty() && deletions != nullptr) {
     for (const engine::Deletion& deletion : *deletions) {
       const std::uint64_t selector = codec::xxh3_64(logql::format_line(logql::Query{deletion.selector}));
       hash += codec::xxh3_words(static_cast<std::uint64_t>(deletion.start_ns), static_cast<std::uint64_t>(deletion.end_ns), selector);
@@ -230,10 +229,19 @@ std::string ResultsCache::generation(const std::string& tenant, const engine::De
   const std::lock_guard lock(mutex_);
   const auto [at, fresh] = generations_.try_emplace(tenant);
   Generation& known = at->second;
-  if (fresh) known = {.hash = hash, .changes = hash == 0 ? 0U : 1U};
-  if (known.hash != hash) known = {.hash = hash, .changes = known.changes + 1};
+  if (fresh) known.changes = hash == 0 ? 0U : 1U;
+  else if (known.hash != hash) ++known.changes;
+  known.hash = hash;
   // Without a deletion in sight all processes share their answers.
-  return known.changes == 0 ? "-" : process_ + "." + std::to_string(known.changes);
+  const std::uint64_t own = known.changes + known.increases;
+  std::string text = given.empty() ? "-" : given;
+  if (own != 0) text += "." + process_ + "." + std::to_string(own);
+  return text;
+}
+
+void ResultsCache::increase_generation(const std::string& tenant) {
+  const std::lock_guard lock(mutex_);
+  ++generations_[tenant].increases;
 }
 
 Result<engine::QueryResult> ResultsCache::run(const CallContext& ctx, const Query& query, const Compute& compute) {

@@ -56,11 +56,14 @@ class ResultsCache {
   // `given`, from whoever knows all delete requests, those carried out included. Where nobody does (""): a text that changes
   // whenever what is hidden by deletions does, and never comes back to an earlier one while the process lives.
   std::string generation(const std::string& tenant, const engine::Deletions& deletions, const std::string& given);
+  // Somebody knows better: whatever the tenant has cached is not asked for again by this process.
+  void increase_generation(const std::string& tenant);
 
  private:
   struct Generation {
     std::uint64_t hash = 0;
     std::uint64_t changes = 0;
+    std::uint64_t increases = 0;   // asked for
   };
   const std::shared_ptr<cache::Cache> cache_;
   const std::string process_;   // tells this process's generations from another's

@@ -194,7 +194,11 @@ TEST_F(ResultsCacheTest, AGenerationNeverComesBack) {
   EXPECT_NE(carried_out, none);
   EXPECT_NE(carried_out, hidden);
   EXPECT_EQ(results_.generation("u", nullptr, ""), none) << "other tenants keep theirs";
-  EXPECT_NE(results_.generation("u", nullptr, "7"), none);
+  EXPECT_EQ(results_.generation("v", some, "7"), results_.generation("v", nullptr, "7")) << "who knows all requests decides";
+  EXPECT_NE(results_.generation("v", nullptr, "7"), results_.generation("v", nullptr, "8"));
+  const std::string given = results_.generation("w", nullptr, "7");
+  results_.increase_generation("w");
+  EXPECT_NE(results_.generation("w", nullptr, "7"), given);
 }
 
 TEST_F(ResultsCacheTest, ChoosesWhatCanBePutTogether) {
