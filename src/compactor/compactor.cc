@@ -62,8 +62,7 @@ struct Compactor::State {
 
   struct TenantMemo {
     std::map<std::int64_t, DayMemo> days;
-    std::int64_t swept_ns = INT64_MIN;        // when orphans were last looked for
-    bool sweep_soon = false;                  // some outputs may have been left behind
+    std::int64_t sweep_ns = INT64_MIN;        // when orphans are to be looked for next
     std::uint64_t skips = 0;                  // runs in a row that found the lease held by another
   };
 
@@ -248,6 +247,7 @@ void Compactor::State::run_days(TenantRun& run, TenantMemo& memo, RunReport& rep
   metrics.days_left.set(static_cast<double>(due.size()));
   std::atomic<std::size_t> next{0};
   std::atomic<bool> unsettled{false};
+  std::atomic<std::int64_t> next_sweep_ns{INT64_MAX};
   const auto work = [&] {
     for (std::size_t i = next++; i < due.size(); i = next++) {
       const auto& [day, day_memo] = due[i];
@@ -259,6 +259,7 @@ void Compactor::State::run_days(TenantRun& run, TenantMemo& memo, RunReport& rep
       metrics.days_left.set(static_cast<double>(--days_left));
       {
         const std::lock_guard lock(report_mutex);
+        next_sweep_ns = std::min(next_sweep_ns.load(), result.next_sweep_ns);
         add(report, result.report);
         if (done.ok() && !result.lost) done_deletes[run.name][day] = result.deletes;
       }
@@ -277,7 +278,9 @@ void Compactor::State::run_days(TenantRun& run, TenantMemo& memo, RunReport& rep
   for (std::size_t i = 1; i < threads; ++i) helpers.emplace_back(work);
   work();
   for (std::thread& helper : helpers) helper.join();
-  if (unsettled) memo.sweep_soon = true;
+  // What failed may have left objects behind; some may have been too young to be judged.
+  if (unsettled) next_sweep_ns = std::min(next_sweep_ns.load(), clock.now_ns() + options.orphan_grace_ns);
+  memo.sweep_ns = std::min(memo.sweep_ns, next_sweep_ns.load());
 }
 
 // What was done in this run for each request goes into the request's own object.
@@ -329,14 +332,10 @@ Result<void> Compactor::State::run_tenant(const std::string& tenant, const CallC
   if (apply_retention) run.rules = RetentionRules::make(tenant, *limits.for_tenant(tenant));
   // Chunk objects before indexes: whatever an index lists is then known when something seems to be listed nowhere.
   const std::int64_t now_ns = clock.now_ns();
-  const std::int64_t period_ns = memo.sweep_soon ? std::min(options.orphan_sweep_interval_ns, options.orphan_grace_ns) : options.orphan_sweep_interval_ns;
-  const bool sweep = memo.swept_ns == INT64_MIN || now_ns - memo.swept_ns >= period_ns;
+  const bool sweep = now_ns >= memo.sweep_ns;
   if (sweep) { SKALD_TRY(run.chunk_objects, list_chunk_objects(run)); }
   SKALD_TRY(run.days, list_days(run));
-  if (sweep) {
-    memo.swept_ns = now_ns;
-    memo.sweep_soon = false;
-  }
+  if (sweep) memo.sweep_ns = now_ns + options.orphan_sweep_interval_ns;
   run_days(run, memo, report);
   SKALD_TRY_VOID(ctx.check());
   if (!run.due.empty()) SKALD_TRY_VOID(note_progress(run, report));

@@ -289,7 +289,7 @@ class DayRun {
     edit_.compacted.insert(edit_.compacted.end(), found.compacted.begin(), found.compacted.end());
     adopted_ = found.objects_adopted;
     condemned_ = std::move(found.condemned);
-    next_orphan_ns_ = found.next_due_ns;
+    result_.next_sweep_ns = found.next_due_ns;
     return {};
   }
 
@@ -524,7 +524,7 @@ class DayRun {
 
   std::int64_t due_ns() const {
     const CompactorOptions& options = env_.options;
-    std::int64_t due = std::min(next_expiry_ns_, next_orphan_ns_);
+    std::int64_t due = next_expiry_ns_;
     for (const index::RetiredObject& one : state_.upkeep().retired_objects) {
       const std::int64_t deletable_ns = one.retired_at_ms * kNanosPerMilli + options.retention_delete_delay_ns;
       due = std::min(due, memo_.swept.contains(one.id) ? deletable_ns + options.tombstone_ns : deletable_ns);
@@ -557,7 +557,7 @@ class DayRun {
   std::map<std::int64_t, ShardUse> shards_;
   std::set<std::tuple<std::uint64_t, std::uint64_t, std::int64_t, std::int64_t, std::uint32_t>> covered_;
   std::uint64_t expired_entries_ = 0;
-  std::int64_t next_expiry_ns_ = INT64_MAX, next_orphan_ns_ = INT64_MAX;
+  std::int64_t next_expiry_ns_ = INT64_MAX;
   DayEdit edit_;
   RunReport pending_;                    // of merges not committed yet
   std::optional<Error> first_error_;     // of a shard; the others were worked on

@@ -54,6 +54,7 @@ struct DayResult {
   RunReport report;
   std::vector<index::AppliedDelete> deletes;               // of task.deletes: complete ones
   bool removed = false;                                    // nothing of the day is left
+  std::int64_t next_sweep_ns = INT64_MAX;                  // when an object listed nowhere, too young now, is to be looked at
   bool lost = false;                                       // another compactor was first; try again soon
 };
 

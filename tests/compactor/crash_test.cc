@@ -169,6 +169,18 @@ TEST(Orphans, OfACompactorAreDeletedAfterTheGracePeriodOnly) {
   settle_and_check(world, before, "orphan");
 }
 
+TEST(Orphans, TooYoungToBeJudgedAreLookedAtAgainWhenTheyAreNot) {
+  World world;
+  world.clock.set_ns(kShard + 3 * kNanosPerDay);
+  const auto compactor = world.make(*world.bucket, 1);
+  write_object(*world.bucket, world.random, "t", {{stream("lost"), rows_at(kShard, 5, "x")}}, {}, world.clock.now_ns());
+  EXPECT_EQ(compactor->run_once(world.ctx)->objects_adopted, 0U);
+  world.clock.advance_ns(world.options.adopt_grace_ns - kNanosPerSecond);
+  EXPECT_EQ(compactor->run_once(world.ctx)->objects_adopted, 0U);
+  world.clock.advance_ns(kNanosPerSecond);
+  EXPECT_EQ(compactor->run_once(world.ctx)->objects_adopted, 1U) << "not only at the next regular look";
+}
+
 TEST(Orphans, ObjectsOfAnIngesterThatNeverShippedAreListedAgain) {
   World world;
   world.clock.set_ns(kShard + 3 * kNanosPerDay);
