@@ -592,7 +592,7 @@ class Compiler {
     switch (token.kind) {
       case T::kIdentifier:
         operand.kind = Operand::Kind::kFunction;
-        operand.function = find_function(token.text);
+        operand.function = program_.find(token.text);
         if (operand.function == nullptr) return fail(token.position, "function " + quote(token.text) + " not defined");
         break;
       case T::kDot: operand.kind = Operand::Kind::kDot; break;

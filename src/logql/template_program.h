@@ -16,9 +16,12 @@ namespace re2 { class RE2; }
 
 namespace skald::logql {
 
+struct AlertTemplateData;
+
 // What one run shares between nodes and functions.
 struct Run {
   const TemplateInput* input = nullptr;
+  const AlertTemplateData* alert = nullptr;   // templates of rules only
   Arena arena;
   std::size_t steps = 0;
   const re2::RE2* regex = nullptr;  // the call's first argument, when the template compiled it
@@ -38,6 +41,7 @@ struct Function {
   FunctionResult (*call)(Run& run, Args args);
 };
 const Function* find_function(std::string_view name);
+using FindFunction = const Function* (*)(std::string_view name);
 
 struct Pipe;
 
@@ -91,7 +95,11 @@ struct Template::Program {
   const NamedTemplate* main = nullptr;
   std::vector<std::string> labels_read;
   bool uses_all_labels = false;
+  FindFunction find = find_function;   // the functions of its dialect
 };
+
+// What templates of rules see, with the functions of Prometheus instead of Loki's.
+Result<void> run_template(const Template::Program& program, const AlertTemplateData& data, const Value& dot, std::string& out);
 
 // Fills a Program; errors read `template: line:1: unclosed action`.
 Result<void> compile_template(std::string_view name, std::string_view text, Template::Program& program);

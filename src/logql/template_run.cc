@@ -15,11 +15,15 @@ class Runner {
   Runner(const Template::Program& program, const TemplateInput& input, std::string& out)
       : program_(program), out_(out), out_start_(out.size()) {
     run_.input = &input;
+    root_ = Value::of(run_.input);
+  }
+  Runner(const Template::Program& program, const AlertTemplateData& data, const Value& dot, std::string& out)
+      : program_(program), out_(out), out_start_(out.size()), root_(dot) {
+    run_.alert = &data;
   }
 
   Result<void> execute() {
     if (program_.main->slot_count > 0) variables_.resize(static_cast<std::size_t>(program_.main->slot_count));
-    root_ = Value::of(run_.input);
     SKALD_TRY_VOID(walk(program_.main->nodes, root_));
     return {};
   }
@@ -360,6 +364,13 @@ Result<void> Template::execute(const TemplateInput& input, std::string& out) con
   const std::size_t before = out.size();
   Runner runner(*program_, input, out);
   auto result = runner.execute();
+  if (!result.ok()) out.resize(before);
+  return result;
+}
+
+Result<void> run_template(const Template::Program& program, const AlertTemplateData& data, const Value& dot, std::string& out) {
+  const std::size_t before = out.size();
+  auto result = Runner(program, data, dot, out).execute();
   if (!result.ok()) out.resize(before);
   return result;
 }
