@@ -2,6 +2,8 @@
 
 #include <yaml-cpp/yaml.h>
 
+#include <set>
+
 #include "skald/logql/parser.h"
 #include "skald/model/time.h"
 
@@ -54,7 +56,8 @@ bool read_group(const YAML::Node& node, RuleGroup& group) {
   for (const auto& pair : node) {
     if (!pair.first.IsScalar()) return false;   // ": : :" is a mapping of null to yaml-cpp, an error to Go
   }
-  if (!read_text(node, "name", group.name) || !read_duration(node, "interval", group.interval_ns)) return false;
+  if (!read_text(node, "name", group.name) || !read_duration(node, "interval", group.interval_ns) ||
+      !read_duration(node, "query_offset", group.query_offset_ns) || !read_map(node, "labels", group.labels)) return false;
   std::string limit;
   if (!read_text(node, "limit", limit)) return false;
   if (!limit.empty()) {
@@ -130,7 +133,9 @@ void append_rules(std::string& out, const std::string& indent, const std::vector
 void append_group(std::string& out, const std::string& first, const std::string& indent, const RuleGroup& group) {
   out += first + "name: " + scalar(group.name, indent) + "\n";
   if (group.interval_ns != 0) out += indent + "interval: " + model::format_prom_duration(group.interval_ns) + "\n";
+  if (group.query_offset_ns != 0) out += indent + "query_offset: " + model::format_prom_duration(group.query_offset_ns) + "\n";
   if (group.limit != 0) out += indent + "limit: " + std::to_string(group.limit) + "\n";
+  append_map(out, indent, "labels", group.labels);
   append_rules(out, indent, group.rules);
 }
 
@@ -145,6 +150,32 @@ Result<RuleGroup> parse_rule_group(std::string_view yaml) {
     return undecodable();
   }
   return group;
+}
+
+Result<std::vector<RuleGroup>> parse_rule_file(std::string_view yaml) {
+  if (yaml.size() > kGroupBytesMax) return Error(ErrorCode::kTooLarge, "rule file of " + std::to_string(yaml.size()) + " bytes exceeds 4 MiB");
+  std::vector<RuleGroup> out;
+  try {
+    const YAML::Node root = YAML::Load(std::string(yaml));
+    if (!root || root.IsNull()) return out;
+    if (!root.IsMap()) return Error(ErrorCode::kInvalidArgument, "a rule file is a mapping with the key groups");
+    const YAML::Node groups = root["groups"];
+    if (!groups || groups.IsNull()) return out;
+    if (!groups.IsSequence()) return Error(ErrorCode::kInvalidArgument, "groups is not a list");
+    for (const YAML::Node& node : groups) {
+      RuleGroup group;
+      if (!read_group(node, group)) return undecodable();
+      out.push_back(std::move(group));
+    }
+  } catch (const YAML::Exception& thrown) {
+    return Error(ErrorCode::kInvalidArgument, std::string("not YAML: ") + thrown.what());
+  }
+  std::set<std::string> names;
+  for (const RuleGroup& group : out) {
+    SKALD_TRY_VOID(validate_rule_group(group));
+    if (!names.insert(group.name).second) return Error(ErrorCode::kInvalidArgument, "groupname \"" + group.name + "\" is repeated in the same file");
+  }
+  return out;
 }
 
 Result<void> validate_rule_group(const RuleGroup& group) {

@@ -49,6 +49,13 @@ Result<std::string> decode_name(std::string_view encoded) {
   return out;
 }
 
+Result<std::vector<std::string>> RuleStore::tenants(const CallContext& ctx) const {
+  SKALD_TRY(std::vector<std::string> folders, objstore::list_folders(objects_, "", ctx));
+  for (std::string& folder : folders)
+    if (folder.ends_with('/')) folder.pop_back();
+  return folders;
+}
+
 Result<std::map<std::string, std::vector<RuleGroup>>> RuleStore::list(const CallContext& ctx, const std::string& only_namespace) const {
   const std::string prefix = prefix_of(ctx);
   SKALD_TRY(const auto keys, keys_below(objects_, only_namespace.empty() ? prefix : prefix + encode_name(only_namespace) + "/", ctx));

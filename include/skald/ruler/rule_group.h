@@ -1,4 +1,4 @@
-// Rule groups: what a user writes in YAML, validated as Loki's rule API does. Evaluation is not here.
+// Rule groups: what a user writes in YAML, validated as Loki's rule API does. Evaluation: ruler.h.
 #pragma once
 
 #include <cstdint>
@@ -24,12 +24,18 @@ struct Rule {
 struct RuleGroup {
   std::string name;
   std::int64_t interval_ns = 0;     // 0: the ruler's evaluation_interval
+  std::int64_t query_offset_ns = 0; // queries look at so much earlier a time
   std::int64_t limit = 0;           // 0: no limit on the series or alerts a rule may produce
+  std::map<std::string, std::string> labels;   // of all rules; a rule's own win
   std::vector<Rule> rules;
 };
 
 // Unknown fields are ignored, as Loki does. kInvalidArgument: "unable to decoded rule group" when it is not the YAML of a group.
 Result<RuleGroup> parse_rule_group(std::string_view yaml);
+
+// A rule file of an operator: `groups: [...]`. kInvalidArgument: not that, a group that validate_rule_group() refuses, or a
+// name used twice.
+Result<std::vector<RuleGroup>> parse_rule_file(std::string_view yaml);
 
 // Names, one of record and alert, LogQL of each expression. kInvalidArgument with Loki's texts.
 Result<void> validate_rule_group(const RuleGroup& group);

@@ -16,6 +16,8 @@ namespace skald::ruler {
 class RuleStore {
  public:
   explicit RuleStore(objstore::ObjectStore& objects) : objects_(objects) {}
+  // Folders of the store that may be tenants with rules; what they hold is list()'s to say. Sorted.
+  Result<std::vector<std::string>> tenants(const CallContext& ctx) const;
   // `only_namespace` empty: all. Groups sorted by name.
   Result<std::map<std::string, std::vector<RuleGroup>>> list(const CallContext& ctx, const std::string& only_namespace) const;
   Result<RuleGroup> get(const CallContext& ctx, const std::string& name_space, const std::string& group) const;  // kNotFound
