@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "skald/api/json.h"
+#include "api/rule_states.h"
 #include "skald/api/status.h"
 #include "skald/api/tenant.h"
 
@@ -26,86 +26,26 @@ http::Response accepted() {
   return response;
 }
 
-void append_string_map(std::string& out, const std::map<std::string, std::string>& map) {
-  out += '{';
-  bool first = true;
-  for (const auto& [name, value] : map) {
-    if (!first) out += ',';
-    first = false;
-    append_json_string(out, name);
-    out += ':';
-    append_json_string(out, value);
-  }
-  out += '}';
-}
-
-void append_rule(std::string& out, const Rule& rule) {
-  const bool alerting = !rule.alert.empty();
-  out += '{';
-  if (alerting) out += R"("state":"inactive",)";
-  out += "\"name\":";
-  append_json_string(out, alerting ? rule.alert : rule.record);
-  out += ",\"query\":";
-  append_json_string(out, rule.expr);
-  if (alerting) {
-    out += ",\"duration\":";
-    append_json_double(out, static_cast<double>(rule.for_ns) / 1e9);
-  }
-  out += ",\"labels\":";
-  append_string_map(out, rule.labels);
-  if (alerting) {
-    out += ",\"annotations\":";
-    append_string_map(out, rule.annotations);
-    out += ",\"alerts\":[]";
-  }
-  out += R"(,"health":"unknown","lastError":"","type":")";
-  out += alerting ? "alerting" : "recording";
-  out += R"(","lastEvaluation":"0001-01-01T00:00:00Z","evaluationTime":0})";
-}
-
-bool contains(const std::vector<std::string>& wanted, const std::string& name) {
-  return wanted.empty() || std::find(wanted.begin(), wanted.end(), name) != wanted.end();
-}
-
-// Prometheus' shape of the rules, with its filters type, rule_name[], rule_group[] and file[].
-std::string prometheus_rules(const std::map<std::string, std::vector<RuleGroup>>& namespaces, const http::Params& form) {
-  const std::string* type = form.get("type");
-  const auto names = form.all("rule_name[]");
-  const auto group_names = form.all("rule_group[]");
-  const auto files = form.all("file[]");
-  std::string out = R"({"status":"success","data":{"groups":[)";
-  bool first_group = true;
+// Rules that nobody here evaluates, as a ruler would show them before their first evaluation.
+std::vector<ruler::GroupStatus> unevaluated(const std::map<std::string, std::vector<RuleGroup>>& namespaces) {
+  std::vector<ruler::GroupStatus> out;
   for (const auto& [name_space, groups] : namespaces) {
-    if (!contains(files, name_space)) continue;
     for (const RuleGroup& group : groups) {
-      if (!contains(group_names, group.name)) continue;
-      if (!first_group) out += ',';
-      first_group = false;
-      out += "{\"name\":";
-      append_json_string(out, group.name);
-      out += ",\"file\":";
-      append_json_string(out, name_space);
-      out += ",\"rules\":[";
-      bool first = true;
-      for (const Rule& rule : group.rules) {
-        const bool alerting = !rule.alert.empty();
-        if (type != nullptr && !type->empty() && (*type == "alert") != alerting) continue;
-        if (!contains(names, alerting ? rule.alert : rule.record)) continue;
-        if (!first) out += ',';
-        first = false;
-        append_rule(out, rule);
-      }
-      out += "],\"interval\":";
-      append_json_double(out, group.interval_ns != 0 ? static_cast<double>(group.interval_ns) / 1e9 : 60);
-      out += R"(,"lastEvaluation":"0001-01-01T00:00:00Z","evaluationTime":0})";
+      ruler::GroupStatus status;
+      status.name_space = name_space;
+      status.name = group.name;
+      status.interval_ns = group.interval_ns != 0 ? group.interval_ns : kNanosPerMinute;
+      status.limit = group.limit;
+      for (const Rule& rule : group.rules) status.rules.push_back({.rule = rule, .health = "unknown", .last_error = {}, .alerts = {}});
+      out.push_back(std::move(status));
     }
   }
-  return out + R"(]},"errorType":"","error":""})";
+  return out;
 }
 
 class RuleRoutes {
  public:
-  RuleRoutes(ruler::RuleStore& rules, TenantPolicy tenants) : rules_(rules), tenants_(std::move(tenants)) {}
+  RuleRoutes(ruler::RuleStore& rules, TenantPolicy tenants, ruler::RuleStates* states) : rules_(rules), tenants_(std::move(tenants)), states_(states) {}
 
   using Method = http::Response (RuleRoutes::*)(const CallContext&, const http::Request&);
   http::Response handle(Method method, const http::Request& request) {
@@ -137,35 +77,41 @@ class RuleRoutes {
     if (!group.ok()) return error_response_with_newline(group.error());
     if (const auto valid = ruler::validate_rule_group(*group); !valid.ok()) return error_response_with_newline(valid.error());
     if (const auto stored = rules_.set(ctx, request.path_params[0], *group); !stored.ok()) return error_response_with_newline(stored.error());
-    return accepted();
+    return changed(ctx);
   }
   http::Response remove_group(const CallContext& ctx, const http::Request& request) {
     const auto removed = rules_.remove_group(ctx, request.path_params[0], request.path_params[1]);
-    return removed.ok() ? accepted() : error_response_with_newline(removed.error());
+    return removed.ok() ? changed(ctx) : error_response_with_newline(removed.error());
   }
   http::Response remove_namespace(const CallContext& ctx, const http::Request& request) {
     const auto removed = rules_.remove_namespace(ctx, request.path_params[0]);
-    return removed.ok() ? accepted() : error_response_with_newline(removed.error());
+    return removed.ok() ? changed(ctx) : error_response_with_newline(removed.error());
   }
   http::Response prometheus(const CallContext& ctx, const http::Request& request) {
+    if (states_ != nullptr) return http::Response::json(rules_json(states_->status(ctx.tenant), request.form));
     const auto namespaces = rules_.list(ctx, "");
     if (!namespaces.ok()) return error_response_with_newline(namespaces.error());
-    return http::Response::json(prometheus_rules(*namespaces, request.form));
+    return http::Response::json(rules_json(unevaluated(*namespaces), request.form));
   }
-  // No rule is evaluated in this process, so no alert can be pending or firing.
-  http::Response alerts(const CallContext&, const http::Request&) {
-    return http::Response::json(R"({"status":"success","data":{"alerts":[]},"errorType":"","error":""})");
+  http::Response alerts(const CallContext& ctx, const http::Request&) {
+    return http::Response::json(alerts_json(states_ != nullptr ? states_->status(ctx.tenant) : std::vector<ruler::GroupStatus>()));
   }
 
  private:
+  http::Response changed(const CallContext& ctx) {
+    if (states_ != nullptr) states_->changed(ctx.tenant);
+    return accepted();
+  }
+
   ruler::RuleStore& rules_;
   const TenantPolicy tenants_;
+  ruler::RuleStates* const states_;
 };
 
 }  // namespace
 
-void add_rule_routes(http::Server& server, ruler::RuleStore& rules, TenantPolicy tenants) {
-  auto routes = std::make_shared<RuleRoutes>(rules, std::move(tenants));
+void add_rule_routes(http::Server& server, ruler::RuleStore& rules, TenantPolicy tenants, ruler::RuleStates* states) {
+  auto routes = std::make_shared<RuleRoutes>(rules, std::move(tenants), states);
   const auto add = [&](const char* verb, const std::string& pattern, const char* name, RuleRoutes::Method method) {
     http::Route route;
     route.methods = {verb};
