@@ -11,6 +11,7 @@
 #include "skald/api/deletes.h"
 #include "skald/api/push.h"
 #include "skald/api/read.h"
+#include "skald/api/rule_queries.h"
 #include "skald/api/rules.h"
 #include "skald/cache/cache.h"
 #include "skald/codec/hash.h"
@@ -106,6 +107,7 @@ Result<void> Services::start() {
   limits_.start();
   bucket_watch_->start();
   compactor_->start();
+  ruler_->start();
   ready_at_monotonic_ns_ = std::max<std::int64_t>(1, clock_.monotonic_ns() + config_.ingester.min_ready_duration);
   return {};
 }
@@ -125,6 +127,21 @@ Result<void> Services::build_modules() {
   compaction.flush = [this](const std::string&) { return ingester_->flush_all(CallContext{}); };
   compaction.committed = [this] { bucket_watch_->refresh_store(); };
   compactor_ = std::make_unique<compactor::Compactor>(buckets_->data(), deletes_.get(), limits_, compaction_pool_, registry_, clock_, system_random(), std::move(compaction));
+  return build_ruler();
+}
+
+Result<void> Services::build_ruler() {
+  SKALD_TRY(ruler::RulerOptions options, ruler::ruler_options(config_));
+  SKALD_TRY(notifier_, ruler::Notifier::create(options.alertmanager, files_, registry_, clock_));
+  api::RuleQueryOptions queries;
+  queries.memory_bytes_max = config_.querier.max_query_memory;
+  queries.ready = [this]() -> Result<void> {
+    if (bucket_watch_->known()) return {};
+    return Error(ErrorCode::kUnavailable, bucket_watch_->trouble());
+  };
+  rule_queries_ = api::make_rule_queries(*querier_, limits_, query_pool_, clock_, std::move(queries));
+  ruler::RulerDeps deps{*rules_, files_, *rule_queries_, *notifier_, nullptr, registry_, clock_};
+  ruler_ = std::make_unique<ruler::Ruler>(std::move(deps), std::move(options));
   return {};
 }
 
@@ -207,7 +224,7 @@ void Services::build_server() {
   reading.cache_generation = [this](const std::string& asked) { return delete_generation(asked); };
   read_routes_ = api::add_read_routes(*server_, api::ReadDeps{*querier_, limits_, query_pool_, registry_, clock_, std::move(reading)});
   if (config_.compactor.retention_enabled) api::add_delete_routes(*server_, *deletes_, limits_, clock_, tenants);
-  if (config_.ruler.enable_api) api::add_rule_routes(*server_, *rules_, tenants);
+  if (config_.ruler.enable_api) api::add_rule_routes(*server_, *rules_, tenants, ruler_.get());
 }
 
 std::string Services::not_ready() const {
@@ -248,6 +265,8 @@ void Services::reload_limits() {
 void Services::stop() {
   stopping_ = true;
   if (server_) server_->stop(config_.server.graceful_shutdown_timeout / kNanosPerMilli);
+  if (ruler_) ruler_->stop();
+  if (notifier_) notifier_->stop();
   if (compactor_) compactor_->stop();
   if (bucket_watch_) bucket_watch_->stop();
   if (ingester_) {
@@ -262,6 +281,9 @@ void Services::stop() {
   server_.reset();
   read_routes_.reset();   // waits for queries that outlasted the grace period
   status_.reset();
+  ruler_.reset();
+  notifier_.reset();
+  rule_queries_.reset();
   compactor_.reset();
   querier_.reset();
   distributor_.reset();

@@ -2,7 +2,7 @@
 //
 //   files → buckets → store → ingester → distributor ┐
 //                       └──────┴→ querier ───────────┴→ HTTP server
-//                       └→ compactor
+//                       └→ compactor       └→ ruler → Alertmanagers
 #pragma once
 
 #include <atomic>
@@ -28,7 +28,9 @@
 #include "skald/objstore/object_store.h"
 #include "skald/objstore/space.h"
 #include "skald/querier/querier.h"
+#include "skald/ruler/notifier.h"
 #include "skald/ruler/rule_store.h"
+#include "skald/ruler/ruler.h"
 #include "skald/store/store.h"
 
 namespace skald::app {
@@ -55,6 +57,7 @@ class Services {
   Result<void> open_buckets_and_log();
   Result<void> build_modules();
   Result<store::StoreOptions> open_caches();
+  Result<void> build_ruler();
   void build_server();
   Result<void> load_data();
   std::optional<http::Response> refuse_while_starting(const http::Request& request) const;
@@ -82,6 +85,9 @@ class Services {
   std::unique_ptr<querier::Querier> querier_;
   std::unique_ptr<compactor::DeleteStore> deletes_;
   std::unique_ptr<ruler::RuleStore> rules_;
+  std::unique_ptr<ruler::QueryRunner> rule_queries_;
+  std::unique_ptr<ruler::Notifier> notifier_;
+  std::unique_ptr<ruler::Ruler> ruler_;
   std::unique_ptr<BucketWatch> bucket_watch_;
   std::unique_ptr<compactor::Compactor> compactor_;
   std::unique_ptr<api::StatusPages> status_;
