@@ -166,8 +166,8 @@ class Ledger:
         assert not any(found.values()), "%s (seed %s, %d acknowledged): %s" % (when, self.seed, self.acknowledged, describe(found))
 
     def summary(self):
-        return "%d lines acknowledged, 0 lost, 0 altered, 0 doubled; %d reads right, %d refused" % (
-            self.acknowledged, self.queries["right"], sum(self.queries.values()) - self.queries["right"])
+        refused = ", ".join("%s %d" % (k, n) for k, n in sorted(self.queries.items(), key=str) if k != "right")
+        return "%d lines acknowledged, 0 lost, 0 altered, 0 doubled; %d reads right, refused: %s" % (self.acknowledged, self.queries["right"], refused or "none")
 
 
 def compare(acknowledged, maybe, got):

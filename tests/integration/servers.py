@@ -511,6 +511,7 @@ class Dynalite(Process):
 STORES = {"swift": Swift, "minio": Minio, "azurite": Azurite, "fake-gcs": gcs, "gcs-double": GcsDouble, "filesystem": Filesystem}
 
 
-def chosen_stores(default):
-    """Stores to test with: SKALD_STORES=swift,minio or the default."""
-    return [name for name in os.environ.get("SKALD_STORES", default).split(",") if name]
+def chosen_stores(default, remote=True):
+    """Names of the stores to test with: SKALD_STORES=swift,minio or the default; remote: only those behind HTTP."""
+    names = [name for name in os.environ.get("SKALD_STORES", default).split(",") if name and not (remote and name == "filesystem")]
+    return names or default.split(",")

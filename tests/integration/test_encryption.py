@@ -144,7 +144,7 @@ class EncryptionCase:
             self.assertIn("key", server.tail_log())
 
 
-for store_name in servers.chosen_stores("filesystem,swift"):
+for store_name in servers.chosen_stores("filesystem,swift", remote=False):
     class_name = "Encryption" + "".join(w.capitalize() for w in store_name.split("-"))
     globals()[class_name] = type(class_name, (EncryptionCase, unittest.TestCase), {"name": store_name, "__module__": __name__})
 

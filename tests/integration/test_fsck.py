@@ -87,7 +87,7 @@ class FsckCase:
         self.damaged(chunks[0], self.client.get(chunks[-1]), "another object's bytes")
 
 
-for store_name in servers.chosen_stores("filesystem,swift"):
+for store_name in servers.chosen_stores("filesystem,swift", remote=False):
     class_name = "Fsck" + "".join(w.capitalize() for w in store_name.split("-"))
     globals()[class_name] = type(class_name, (FsckCase, unittest.TestCase), {"name": store_name, "__module__": __name__})
 

@@ -202,7 +202,7 @@ class RetentionCase:
         ledger.check(plain, "rewritten")
 
 
-for store_name in servers.chosen_stores("filesystem,swift"):
+for store_name in servers.chosen_stores("filesystem,swift", remote=False):
     class_name = "Retention" + "".join(w.capitalize() for w in store_name.split("-"))
     globals()[class_name] = type(class_name, (RetentionCase, unittest.TestCase), {"name": store_name, "__module__": __name__})
 
