@@ -35,7 +35,7 @@ class Member:
     """A process that prints PORT, RING and MEMBERS lines and leaves when its standard input ends."""
 
     def __init__(self, command, environment=None):
-        self.errors = tempfile.TemporaryFile("w+")
+        self.errors = tempfile.TemporaryFile("a+")   # appended to: reading it moves no writer
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
                                         env=dict(os.environ, **(environment or {})))
         self.latest, self.lines = {}, queue.Queue()
@@ -159,7 +159,7 @@ class MemberlistInterop(unittest.TestCase):
         stranger = self.our_node("cc-2", label="test", join=theirs.address)
         stranger.wait_for(lambda: stranger.members() == {"cc-2": "alive"}, "itself")
         time.sleep(2)
-        self.assertEqual(set(ours.members()), {"cc-1", "go-1"})
+        ours.wait_for(lambda: set(ours.members()) == {"cc-1", "go-1"}, "members without the stranger")
         self.assertIn("does not answer", stranger.log())
 
     def test_tls(self):
