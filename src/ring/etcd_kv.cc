@@ -108,10 +108,12 @@ class EtcdKv final : public RemoteKv {
       if (!token.empty()) request.headers.push_back({"Authorization", token});
       SKALD_TRY(http::ClientResponse response, client_->call(request, ctx));
       if (response.status == 200) return std::move(response.body);
-      // Tokens expire (5 minutes by default), and are unknown after etcd's restart.
-      if (attempt == 0 && !token.empty() && (response.status == 401 || response.body.find("invalid auth token") != Bytes::npos)) {
+      // Tokens expire (5 minutes by default), and are unknown after etcd's restart. Without one "user name is empty".
+      const bool wants_token = response.status == 401 || response.body.find("auth token") != Bytes::npos || response.body.find("user name is empty") != Bytes::npos;
+      if (attempt == 0 && !config_.username.empty() && wants_token) {
         const std::lock_guard lock(mutex_);
         if (token_ == token) token_.clear();
+        auth_off_ = false;
         continue;
       }
       return refused(path, response);
@@ -120,10 +122,15 @@ class EtcdKv final : public RemoteKv {
 
   Result<std::string> token_from(std::size_t endpoint, const CallContext& ctx) {
     const std::lock_guard lock(mutex_);          // one login at a time; the others need it as well
-    if (!token_.empty()) return token_;
+    if (!token_.empty() || auth_off_) return token_;
     const std::string body = "{\"name\":" + json_text(config_.username) + ",\"password\":" + json_text(config_.password) + "}";
     http::ClientRequest request{.method = "POST", .url = endpoints_[endpoint] + "/v3/auth/authenticate", .headers = {{"Content-Type", "application/json"}}, .body = body, .response_bytes_max = 1 << 20};
     SKALD_TRY(const http::ClientResponse response, client_->call(request, ctx));
+    // A user is configured, etcd wants none (yet): as etcd's own client does.
+    if (response.body.find("authentication is not enabled") != Bytes::npos) {
+      auth_off_ = true;
+      return token_;
+    }
     if (response.status != 200) return refused("/v3/auth/authenticate", response);
     rapidjson::Document document;
     if (document.Parse(response.body.data(), response.body.size()).HasParseError() || !document.IsObject()) return malformed();
@@ -145,8 +152,9 @@ class EtcdKv final : public RemoteKv {
   const std::unique_ptr<http::Client> client_;
   obs::CounterFamily& requests_;
   std::atomic<std::size_t> preferred_{0};
-  std::mutex mutex_;                             // guards token_
+  std::mutex mutex_;                             // guards token_ and auth_off_
   std::string token_;
+  bool auth_off_ = false;                        // until a request is refused for want of a token
 };
 
 }  // namespace

@@ -14,7 +14,6 @@ namespace gossip {
 namespace {
 
 constexpr std::uint16_t kDefaultPort = 7946;
-constexpr std::int64_t kRejoinAloneNs = kNanosPerMinute;
 
 std::string host_name() {
   char name[HOST_NAME_MAX + 1] = "";
@@ -109,7 +108,7 @@ Result<std::size_t> GossipNode::exchange(const Endpoint& to, bool join) {
   return done;
 }
 
-std::size_t GossipNode::join_once(const std::vector<std::string>& names, bool& alone) {
+std::size_t GossipNode::join_once(const std::vector<std::string>& names, bool strangers_only, bool& alone) {
   std::set<Endpoint> peers;
   alone = true;
   for (const std::string& name : names) {
@@ -121,6 +120,11 @@ std::size_t GossipNode::join_once(const std::vector<std::string>& names, bool& a
     }
     peers.insert(found->begin(), found->end());
   }
+  if (strangers_only) {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [name, member] : members_.all())
+      if (member.state <= NodeState::kSuspect) peers.erase(member.at);
+  }
   std::size_t answered = 0;
   for (const Endpoint& peer : peers) {
     if (stopping_) break;
@@ -129,7 +133,8 @@ std::size_t GossipNode::join_once(const std::vector<std::string>& names, bool& a
     if (others.ok() && *others > 0) ++answered;
     if (others.ok()) continue;                             // nobody but us: it was ourselves by another address
     alone = false;
-    log::warn("memberlist: peer does not answer", {{"peer", to_text(peer)}, {"err", others.error().message()}});
+    // In a running cluster a configured peer may be down for long: not a line each minute.
+    (strangers_only ? log::debug : log::warn)("memberlist: peer does not answer", {{"peer", to_text(peer)}, {"err", others.error().message()}});
   }
   return answered;
 }
@@ -150,17 +155,22 @@ void GossipNode::run_exchanges() {
     }
     if (now >= next_join) {
       bool alone = false;
-      const bool rejoining = !first && !config_.rejoin_seed_nodes.empty();
-      const std::size_t answered = join_once(rejoining ? config_.rejoin_seed_nodes : config_.join_members, alone);
-      if (answered > 0) {
-        if (!joined_.exchange(true) || first) log::info("memberlist: joined", {{"answered", answered}});
+      const auto& names = !first && !config_.rejoin_seed_nodes.empty() ? config_.rejoin_seed_nodes : config_.join_members;
+      // Parts of a split cluster forget each other; who is not told how often to rejoin looks for strangers among the names.
+      const bool by_default = config_.rejoin_interval <= 0;
+      const bool looking = !first && by_default && living > 1;
+      const std::size_t answered = join_once(names, looking, alone);
+      const std::int64_t rejoin_ns = by_default ? tuning_.rejoin_ns : config_.rejoin_interval;
+      if (answered > 0 || looking) {
+        if (answered > 0 && (!joined_.exchange(true) || first)) log::info("memberlist: joined", {{"answered", answered}});
+        if (answered > 0 && looking) log::info("memberlist: found members again", {{"answered", answered}});
         first = false;
         backoff_ns = std::max(config_.min_join_backoff, 10 * kNanosPerMilli);
-        next_join = now_ns() + (config_.rejoin_interval > 0 ? config_.rejoin_interval : kRejoinAloneNs);
+        next_join = now_ns() + rejoin_ns;
       } else if (alone && first) {
         if (!joined_.exchange(true)) log::info("memberlist: no other member yet, this is the first one");
         first = false;
-        next_join = now_ns() + config_.min_join_backoff;
+        next_join = now_ns() + backoff_ns;
       } else {
         if (living <= 1)
           log::warn("memberlist: alone; waiting for a peer of memberlist.join_members to answer, goes on trying",
@@ -168,8 +178,6 @@ void GossipNode::run_exchanges() {
         next_join = now_ns() + backoff_ns;
         backoff_ns = std::min(backoff_ns * 2, std::max(config_.max_join_backoff, backoff_ns));
       }
-    } else if (!first && config_.rejoin_interval <= 0 && living > 1) {
-      next_join = now + kRejoinAloneNs;                    // only the lonely join again unless told otherwise
     }
     if (now >= next_exchange) {
       Endpoint peer{};

@@ -27,6 +27,7 @@ namespace skald::ring::gossip {
 struct Tuning {
   std::int64_t probe_interval_ns = 5 * kNanosPerSecond;
   std::int64_t probe_timeout_ns = 2 * kNanosPerSecond;
+  std::int64_t rejoin_ns = kNanosPerMinute;            // without memberlist.rejoin_interval
   std::function<bool(const Endpoint& to)> cut{};       // tests: connections to there are lost
   bool vanish = false;                                 // tests: the destructor does not say goodbye
 };
@@ -103,8 +104,9 @@ class GossipNode final : public Memberlist {
   bool speaks_crc(const Peer& peer) const { return peer.versions[1] >= kCrcProtocol; }
 
   void run_exchanges();
-  // Asks everyone on the list; how many other members answered. `alone`: all there is to ask is this process.
-  std::size_t join_once(const std::vector<std::string>& names, bool& alone);
+  // Asks everyone on the list, or those who are no living members; how many other members answered. `alone`: all there is
+  // to ask is this process.
+  std::size_t join_once(const std::vector<std::string>& names, bool strangers_only, bool& alone);
   Result<std::size_t> exchange(const Endpoint& to, bool join);   // members other than this in the answer
   bool pause(std::int64_t for_ns);                     // false: stopping
 

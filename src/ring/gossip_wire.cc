@@ -53,7 +53,10 @@ std::array<char, kDigestBytes> md5(ByteView bytes) {
   return out;
 }
 
-ByteView view(const IpBytes& ip) { return {reinterpret_cast<const char*>(ip.data()), ip.size()}; }
+ByteView view(const Endpoint& at) {
+  const ByteView all(reinterpret_cast<const char*>(at.ip.data()), at.ip.size());
+  return at.brief ? all.substr(12) : all;
+}
 ByteView view(const Versions& versions) { return {reinterpret_cast<const char*>(versions.data()), versions.size()}; }
 
 // Fields of the structs. Each returns true: the key was known (errors are the reader's).
@@ -76,7 +79,8 @@ bool read_ip(MsgpackReader& reader, Endpoint& out) {
   ByteView bytes;
   if (!reader.raw(bytes)) return true;
   out.ip = {};
-  if (bytes.size() == 4) {
+  out.brief = bytes.size() == 4;
+  if (out.brief) {
     out.ip[10] = out.ip[11] = 0xFF;
     std::memcpy(out.ip.data() + 12, bytes.data(), 4);
   } else if (bytes.size() == 16) {
@@ -326,7 +330,7 @@ Bytes encode(const Message& message) {
     writer.key("Node"), writer.raw(m.node);
   };
   const auto source = [&](const auto& m) {
-    writer.key("SourceAddr"), writer.raw(view(m.source.ip));
+    writer.key("SourceAddr"), writer.raw(view(m.source));
     writer.key("SourceNode"), writer.raw(m.source_node);
     writer.key("SourcePort"), writer.uint(m.source.port);
   };
@@ -342,7 +346,7 @@ Bytes encode(const Message& message) {
     writer.key("Port"), writer.uint(indirect->target.port);
     writer.key("SeqNo"), writer.uint(indirect->seq);
     source(*indirect);
-    writer.key("Target"), writer.raw(view(indirect->target.ip));
+    writer.key("Target"), writer.raw(view(indirect->target));
   } else if (const auto* ack = std::get_if<Ack>(&message)) {
     begin(kAck, 2);
     writer.key("Payload"), writer.nil();
@@ -356,7 +360,7 @@ Bytes encode(const Message& message) {
     verdict(kDead, *dead);
   } else if (const auto* alive = std::get_if<Alive>(&message)) {
     begin(kAlive, 6);
-    writer.key("Addr"), writer.raw(view(alive->at.ip));
+    writer.key("Addr"), writer.raw(view(alive->at));
     writer.key("Incarnation"), writer.uint(alive->incarnation);
     writer.key("Meta"), write_meta(writer, alive->meta);
     writer.key("Node"), writer.raw(alive->node);
@@ -473,7 +477,7 @@ Bytes encode_stream(const StreamMessage& message, bool compress) {
     writer.key("UserStateLen"), writer.sint(static_cast<std::int64_t>(exchange.state.size()));
     for (const PeerState& node : exchange.nodes) {
       writer.map(7);
-      writer.key("Addr"), writer.raw(view(node.at.ip));
+      writer.key("Addr"), writer.raw(view(node.at));
       writer.key("Incarnation"), writer.uint(node.incarnation);
       writer.key("Meta"), write_meta(writer, node.meta);
       writer.key("Name"), writer.raw(node.name);

@@ -10,6 +10,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <tuple>
 #include <variant>
 #include <vector>
 
@@ -36,7 +37,10 @@ using IpBytes = std::array<std::uint8_t, 16>;
 struct Endpoint {
   IpBytes ip{};
   std::uint16_t port = 0;
-  auto operator<=>(const Endpoint&) const = default;
+  // An IPv4 address came as 4 bytes. Passed on as it came: Go peers compare the bytes and take the other form for a conflict.
+  bool brief = false;
+  bool operator==(const Endpoint& other) const { return ip == other.ip && port == other.port; }
+  auto operator<=>(const Endpoint& other) const { return std::tie(ip, port) <=> std::tie(other.ip, other.port); }
 };
 std::string to_text(const Endpoint& at);                         // "10.0.0.1:7946", "[::1]:7946"
 bool parse_ip(const std::string& text, IpBytes& ip);             // a literal

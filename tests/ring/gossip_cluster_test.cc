@@ -16,7 +16,7 @@ class Cuts {
   void heal() { change([&] { isolated_.clear(); }); }
   bool cut(std::uint16_t from, std::uint16_t to) const {
     const std::lock_guard lock(mutex_);
-    return from != to && (isolated_.contains(from) || isolated_.contains(to));
+    return isolated_.contains(from) != isolated_.contains(to);
   }
 
  private:
@@ -155,6 +155,27 @@ TEST(GossipCluster, PartsThatWereCutAgreeAgain) {
     ASSERT_TRUE(soon([&] { return node->states() == all; }));
     ASSERT_TRUE(soon([&] { return node->ids() == std::set<std::string>{"of-a", "of-c"}; }));
   }
+}
+
+TEST(GossipCluster, PartsThatForgotEachOtherFindEachOther) {
+  Cuts cuts;
+  const auto forgetful = [](auto& config, Tuning& tuning) {
+    config.rejoin_interval = 0;
+    config.gossip_to_dead_nodes_time = 100 * kNanosPerMilli;
+    tuning.rejoin_ns = 200 * kNanosPerMilli;
+  };
+  Node a("a", {}, &cuts, forgetful);
+  Node b("b", {a.address}, &cuts, forgetful);
+  Node c("c", {a.address}, &cuts, forgetful);
+  Node d("d", {a.address, c.address}, &cuts, forgetful);
+  const States all{{"a", "alive"}, {"b", "alive"}, {"c", "alive"}, {"d", "alive"}};
+  for (Node* node : {&a, &b, &c, &d}) ASSERT_TRUE(soon([&] { return node->states() == all; }));
+  cuts.isolate(c.port);
+  cuts.isolate(d.port);
+  for (Node* node : {&a, &b}) ASSERT_TRUE(soon([&] { return node->states() == States{{"a", "alive"}, {"b", "alive"}}; }));
+  for (Node* node : {&c, &d}) ASSERT_TRUE(soon([&] { return node->states() == States{{"c", "alive"}, {"d", "alive"}}; }));
+  cuts.heal();
+  for (Node* node : {&a, &b, &c, &d}) ASSERT_TRUE(soon([&] { return node->states() == all; }));
 }
 
 TEST(GossipCluster, AnotherLabelIsRefused) {

@@ -98,6 +98,14 @@ TEST(GossipWire, AnAlivePacketHasTheBytesOfTheReference) {
                            "a4506f7274cd1f0aa356736ea6010502000000");
 }
 
+TEST(GossipWire, AddressesArePassedOnInTheFormTheyCameIn) {
+  Bytes brief = encode(Message(Alive{.incarnation = 1, .node = "n0", .at = at("127.0.0.1", 7946), .meta = {}, .versions = kOurVersions}));
+  brief.replace(7, 17, from_hex("a47f000001"));
+  const ParsedPacket parsed = parse_packet(brief, "", false).value();
+  EXPECT_EQ(std::get<Alive>(parsed.messages.at(0)).at, at("127.0.0.1", 7946));
+  EXPECT_EQ(to_hex(encode(parsed.messages[0])), to_hex(brief));
+}
+
 TEST(GossipWire, AStreamHeaderHasTheBytesOfTheReference) {
   const Bytes stream = encode_stream(sample_state(), false);
   EXPECT_EQ(to_hex(stream.substr(0, 34)), "0683a44a6f696ec3a54e6f64657302ac5573657253746174654c656ed106a187a441");

@@ -64,6 +64,7 @@ Answer etcd_answer(Data& data, const Received& request) {
   rapidjson::Document body;
   body.Parse(request.body.c_str());
   if (request.target == "/v3/auth/authenticate") {
+    if (data.token.empty()) return reply(400, R"({"error":"etcdserver: authentication is not enabled"})");
     if (std::string(body["name"].GetString()) != "us\"er" || std::string(body["password"].GetString()) != "pass\\word") return reply(400, R"({"error":"authentication failed"})");
     return reply(200, "{\"token\":\"" + data.token + "\"}");
   }
@@ -245,6 +246,12 @@ TEST(Etcd, LogsInAndAgainWhenTheTokenIsNoLongerGood) {
   at.data.token = "two";
   ASSERT_TRUE(add(*at.store, "b", 2).ok());
   EXPECT_EQ(std::count(at.data.targets.begin(), at.data.targets.end(), "/v3/auth/authenticate"), 2);
+  Bed off("etcd", [](config::EtcdConfig& etcd, config::ConsulConfig&) { etcd.username = "us\"er", etcd.password = "pass\\word"; });
+  ASSERT_TRUE(add(*off.store, "a", 1).ok());   // etcd without authentication
+  ASSERT_TRUE(add(*off.store, "b", 1).ok());
+  EXPECT_EQ(std::count(off.data.targets.begin(), off.data.targets.end(), "/v3/auth/authenticate"), 1);
+  off.data.token = "on now";
+  ASSERT_TRUE(add(*off.store, "c", 1).ok());
   Bed wrong("etcd", [](config::EtcdConfig& etcd, config::ConsulConfig&) { etcd.username = "x"; });
   wrong.data.token = "one";
   EXPECT_EQ(add(*wrong.store, "a", 1).error().code(), ErrorCode::kPermissionDenied);
@@ -298,24 +305,24 @@ TEST(Base64, RoundTripsAndRefuses) {
   EXPECT_FALSE(base64_decode("a%cd").ok());
 }
 
-TEST(EtcdLive, ChangesRacesAndWatches) {
-  const char* address = std::getenv("SKALD_TEST_ETCD");
-  if (address == nullptr) GTEST_SKIP() << "SKALD_TEST_ETCD is not set";
-  config::EtcdConfig config;
-  config.endpoints = {address};
-  if (const char* user = std::getenv("SKALD_TEST_ETCD_USER")) config.username = user, config.password = std::getenv("SKALD_TEST_ETCD_PASSWORD");
-  obs::Registry registry;
-  const auto store = open_etcd_kv(config, registry).value();
+// What a real store, or a stand-in that others use as well, has to do.
+void exercise(KvStore& store) {
   const std::string key = "collectors/test-" + std::to_string(system_clock().now_ns());
+  EXPECT_TRUE(store.get(key, {}).value().instances.empty());
   std::atomic<std::size_t> watched{1000};
-  const auto watch = store->watch(key, [&](const Desc& desc) { watched = desc.instances.size(); });
+  const auto watch = store.watch(key, [&](const Desc& desc) { watched = desc.instances.size(); });
+  const auto sees = [&](std::size_t wanted) {
+    for (int i = 0; i < 600 && watched != wanted; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    return watched == wanted;
+  };
+  EXPECT_TRUE(sees(0));
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t)
     threads.emplace_back([&, t] {
       for (int i = 0; i < 10; ++i) {
         const std::string id = std::to_string(t) + "-" + std::to_string(i);
         int tries = 0;
-        while (!store->update(key, [&](Desc& desc) -> Result<bool> {
+        while (!store.update(key, [&](Desc& desc) -> Result<bool> {
           desc.instances[id] = instance(id, static_cast<std::uint32_t>(t * 100 + i));
           return true;
         }, {}).ok() && ++tries < 20) {
@@ -323,9 +330,29 @@ TEST(EtcdLive, ChangesRacesAndWatches) {
       }
     });
   for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(store->get(key, {}).value().instances.size(), 40U);
-  for (int i = 0; i < 300 && watched != 40; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(100));
-  EXPECT_EQ(watched, 40U);
+  EXPECT_EQ(store.get(key, {}).value().instances.size(), 40U);
+  EXPECT_TRUE(sees(40));
+}
+
+TEST(EtcdLive, ChangesRacesAndWatches) {
+  const char* address = std::getenv("SKALD_TEST_ETCD");
+  if (address == nullptr) GTEST_SKIP() << "SKALD_TEST_ETCD is not set";
+  config::EtcdConfig config;
+  config.endpoints = {address};
+  if (const char* user = std::getenv("SKALD_TEST_ETCD_USER")) config.username = user, config.password = std::getenv("SKALD_TEST_ETCD_PASSWORD");
+  obs::Registry registry;
+  exercise(*open_etcd_kv(config, registry).value());
+}
+
+TEST(ConsulLive, ChangesRacesAndWatches) {
+  const char* address = std::getenv("SKALD_TEST_CONSUL");
+  if (address == nullptr) GTEST_SKIP() << "SKALD_TEST_CONSUL is not set";
+  config::ConsulConfig config;
+  config.host = address;
+  config.cas_retry_delay = 20 * kNanosPerMilli;
+  if (const char* token = std::getenv("SKALD_TEST_CONSUL_TOKEN")) config.acl_token = token;
+  obs::Registry registry;
+  exercise(*open_consul_kv(config, registry).value());
 }
 
 }  // namespace
