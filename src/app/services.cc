@@ -107,6 +107,7 @@ Result<void> Services::start() {
   limits_.start();
   bucket_watch_->start();
   compactor_->start();
+  if (remote_writer_) SKALD_TRY_VOID(remote_writer_->start());
   ruler_->start();
   ready_at_monotonic_ns_ = std::max<std::int64_t>(1, clock_.monotonic_ns() + config_.ingester.min_ready_duration);
   return {};
@@ -140,7 +141,11 @@ Result<void> Services::build_ruler() {
     return Error(ErrorCode::kUnavailable, bucket_watch_->trouble());
   };
   rule_queries_ = api::make_rule_queries(*querier_, limits_, query_pool_, clock_, std::move(queries));
-  ruler::RulerDeps deps{*rules_, files_, *rule_queries_, *notifier_, nullptr, registry_, clock_};
+  if (options.remote_write.enabled) {
+    SKALD_TRY(remote_writer_, ruler::RemoteWriter::create(options.remote_write, files_, registry_, clock_,
+                                                          [this](const std::string& tenant) { return limits_.for_tenant(tenant)->ruler_remote_write_disabled; }));
+  }
+  ruler::RulerDeps deps{*rules_, files_, *rule_queries_, *notifier_, remote_writer_.get(), registry_, clock_};
   ruler_ = std::make_unique<ruler::Ruler>(std::move(deps), std::move(options));
   return {};
 }
@@ -267,6 +272,7 @@ void Services::stop() {
   if (server_) server_->stop(config_.server.graceful_shutdown_timeout / kNanosPerMilli);
   if (ruler_) ruler_->stop();
   if (notifier_) notifier_->stop();
+  if (remote_writer_) remote_writer_->stop();
   if (compactor_) compactor_->stop();
   if (bucket_watch_) bucket_watch_->stop();
   if (ingester_) {
@@ -282,6 +288,7 @@ void Services::stop() {
   read_routes_.reset();   // waits for queries that outlasted the grace period
   status_.reset();
   ruler_.reset();
+  remote_writer_.reset();
   notifier_.reset();
   rule_queries_.reset();
   compactor_.reset();

@@ -29,6 +29,7 @@
 #include "skald/objstore/space.h"
 #include "skald/querier/querier.h"
 #include "skald/ruler/notifier.h"
+#include "skald/ruler/remote_writer.h"
 #include "skald/ruler/rule_store.h"
 #include "skald/ruler/ruler.h"
 #include "skald/store/store.h"
@@ -87,6 +88,7 @@ class Services {
   std::unique_ptr<ruler::RuleStore> rules_;
   std::unique_ptr<ruler::QueryRunner> rule_queries_;
   std::unique_ptr<ruler::Notifier> notifier_;
+  std::unique_ptr<ruler::RemoteWriter> remote_writer_;   // null: results of recording rules go nowhere
   std::unique_ptr<ruler::Ruler> ruler_;
   std::unique_ptr<BucketWatch> bucket_watch_;
   std::unique_ptr<compactor::Compactor> compactor_;

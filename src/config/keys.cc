@@ -79,8 +79,8 @@ constexpr Reason kReasons[] = {
     {"ruler.evaluation.", "rules are evaluated by this process"},
     {"ruler.ruler_client", "one process evaluates all rules"},
     {"ruler.flush_period", "one process evaluates all rules"},
-    {"ruler.remote_write", "results of recording rules are not sent"},
-    {"ruler.wal", "results of recording rules are not sent"},
+    {"ruler.remote_write.config", "limits are read again with the runtime file"},
+    {"ruler.wal", "files of samples go when every receiver has them, or when they are older than ruler.wal.max_age"},
     {"legacy_read_target", "one process runs all"},
     {"frontend.tail_", "one process serves tails itself"},
 };

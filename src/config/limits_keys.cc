@@ -74,7 +74,7 @@ constexpr LimitKey kKeys[] = {
     SKALD_LIMIT_LATER(ruler_max_rules_per_rule_group, kInt, "ruler.max-rules-per-rule-group"),
     SKALD_LIMIT_LATER(ruler_max_rule_groups_per_tenant, kInt, "ruler.max-rule-groups-per-tenant"),
     SKALD_LIMIT_LATER(ruler_tenant_shard_size, kInt, "ruler.tenant-shard-size"),
-    SKALD_LIMIT_LATER(ruler_remote_write_disabled, kBool, nullptr),
+    SKALD_LIMIT_OF(ruler_remote_write_disabled, kBool, nullptr),
     {"ruler_remote_write_config", Kind::kAny},
     {"ruler_remote_write_url", Kind::kAny}, {"ruler_remote_write_timeout", Kind::kAny},
     {"ruler_remote_write_headers", Kind::kAny}, {"ruler_remote_write_relabel_configs", Kind::kAny},

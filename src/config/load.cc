@@ -164,6 +164,7 @@ class FileReader {
       const bool said_nothing = a.key->kind == Kind::kAny ? is_off(*a.value) : is_default(*a.key, *text);
       if (!a.key->as_text && !said_nothing && !is_silent(path)) out_.warnings.push_back(warning_of(path));
       if (a.key->kind != Kind::kAny) config.other[path] = *text;
+      else if (a.key->as_text) config.other[path] = flow_text(*a.value);   // its reader takes it apart
     } else if (Result<void> set = set_from_yaml(a.key->kind, *a.value, a.key->member(config)); !set.ok()) {
       errors_.push_back(set.error().message());
     }

@@ -134,6 +134,21 @@ Result<YamlNode> parse_yaml(const std::string& text) {
   }
 }
 
+std::string flow_text(const YamlNode& node) {
+  std::string out;
+  switch (node.kind) {
+    case YamlNode::Kind::kNull: return "null";
+    case YamlNode::Kind::kScalar: return yaml_quote(node.scalar);
+    case YamlNode::Kind::kSequence:
+      for (const YamlNode& item : node.items) out += (out.empty() ? "" : ", ") + flow_text(item);
+      return "[" + out + "]";
+    case YamlNode::Kind::kMap:
+      for (const YamlNode::Entry& entry : node.entries) out += (out.empty() ? "" : ", ") + flow_text(entry.first) + ": " + flow_text(entry.second);
+      return "{" + out + "}";
+  }
+  return out;
+}
+
 std::string yaml_quote(const std::string& text) {
   static constexpr std::string_view kReserved[] = {"true", "false", "null", "yes", "no", "on", "off", "~", "True", "False", "Null", "NULL", "TRUE", "FALSE", "y", "n", "Y", "N", "Yes", "No", "On", "Off", "YES", "NO", "ON", "OFF", "<<", "=", ".inf", ".nan", ".NaN", ".Inf"};
   bool bare = !text.empty();

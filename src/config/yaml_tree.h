@@ -30,6 +30,9 @@ struct YamlNode::Entry {
 // size and depth, so that nested aliases cannot fill memory.
 Result<YamlNode> parse_yaml(const std::string& text);
 
+// The whole value in one line that reads back as the same mappings, lists and texts (of scalars: as texts).
+std::string flow_text(const YamlNode& node);
+
 // YAML spelling of a string: bare when that is unambiguous, else quoted.
 std::string yaml_quote(const std::string& text);
 

@@ -95,6 +95,22 @@ AlertmanagerOptions alertmanager_of(Reader& reader) {
   return out;
 }
 
+Result<RemoteWriteOptions> remote_write_of(Reader& reader) {
+  RemoteWriteOptions out;
+  out.enabled = reader.flag("remote_write.enabled", false);
+  out.add_org_id_header = reader.flag("remote_write.add_org_id_header", true);
+  out.wal_dir = reader.text("wal.dir", out.wal_dir);
+  out.wal_max_age_ns = reader.positive_duration("wal.max_age", 4 * kNanosPerHour);
+  if (!out.enabled) return out;
+  SKALD_TRY(out.clients, parse_remote_clients(reader.text("remote_write.clients")));
+  // The older key holds one block; blocks with a name win.
+  if (const std::string single = reader.text("remote_write.client"); out.clients.empty() && !single.empty()) {
+    SKALD_TRY(out.clients, parse_remote_clients("{default: " + single + "}"));
+  }
+  if (out.clients.empty()) reader.refuse("remote_write.clients", "names nobody to send to, although ruler.remote_write.enabled is true");
+  return out;
+}
+
 }  // namespace
 
 Result<RulerOptions> ruler_options(const config::Config& config) {
@@ -114,8 +130,7 @@ Result<RulerOptions> ruler_options(const config::Config& config) {
   out.disable_rule_group_label = reader.flag("disable_rule_group_label", false);
   out.alertmanager = alertmanager_of(reader);
   if (reader.text("evaluation.mode", "local") != "local") reader.refuse("evaluation.mode", "only \"local\" exists: rules are evaluated by this process");
-  if (reader.flag("remote_write.enabled", false))
-    reader.refuse("remote_write.enabled", "results of recording rules are not sent in this release; set it to false (alerting rules work without it)");
+  SKALD_TRY(out.remote_write, remote_write_of(reader));
   if (reader.error()) return *reader.error();
   return out;
 }

@@ -1,4 +1,4 @@
-"""Rules from the API and from files, alerts at a real Alertmanager, states in Prometheus' form."""
+"""Rules from the API and from files, alerts at a real Alertmanager, samples at a real Prometheus, states in its form."""
 import http.server
 import json
 import os
@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 import unittest
+import urllib.parse
 import urllib.request
 
 from harness import Server, free_port
@@ -90,6 +91,47 @@ class Alertmanager:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
+class Prometheus:
+    """Debian's prometheus as a receiver of remote write; may be stopped and started again on the same port."""
+
+    def __init__(self):
+        self.program = need_program("prometheus", "prometheus")
+        self.directory = tempfile.mkdtemp(prefix="skald-prometheus-")
+        self.port = free_port()
+        with open(os.path.join(self.directory, "prometheus.yml"), "w") as f:
+            f.write("global: {}\n")
+        self.log = open(os.path.join(self.directory, "log"), "wb")
+        self.process = None
+
+    def start(self):
+        self.process = subprocess.Popen([self.program, "--config.file=" + os.path.join(self.directory, "prometheus.yml"),
+                                         "--storage.tsdb.path=" + os.path.join(self.directory, "data"), "--web.enable-remote-write-receiver",
+                                         "--web.listen-address=127.0.0.1:%d" % self.port], stdout=self.log, stderr=self.log)
+        wait_for("Prometheus is ready", self.ready)
+        return self
+
+    def ready(self):
+        try:
+            return urllib.request.urlopen("http://127.0.0.1:%d/-/ready" % self.port, timeout=5).status == 200
+        except OSError:
+            return False
+
+    def query(self, expr):
+        url = "http://127.0.0.1:%d/api/v1/query?%s" % (self.port, urllib.parse.urlencode({"query": expr}))
+        return json.load(urllib.request.urlopen(url, timeout=10))["data"]["result"]
+
+    def stop(self):
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def close(self):
+        self.stop()
+        self.log.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
 class Ruler(unittest.TestCase):
     def start(self, ruler, auth=False):
         server = Server("auth_enabled: %s\nruler:\n  poll_interval: 1s\n  resend_delay: 1s\n%s" % (str(auth).lower(), ruler))
@@ -144,6 +186,40 @@ class Ruler(unittest.TestCase):
             wait_for("the one that is there is told", lambda: alertmanager.told)
             _, metrics, _ = server.request("GET", "/metrics")
             self.assertIn(b'loki_prometheus_notifications_errors_total{user="fake"', metrics)
+
+    def test_recorded_samples_reach_prometheus_also_those_of_its_absence(self):
+        prometheus = Prometheus()
+        self.addCleanup(prometheus.close)
+        prometheus.start()
+        server = self.start("  remote_write: {enabled: true, clients: {prom: {url: 'http://127.0.0.1:%d/api/v1/write'}}}\n" % prometheus.port)
+        self.put(server, 'name: g\ninterval: 1s\nrules:\n  - record: app:lines\n    labels: {env: prod}\n'
+                         '    expr: sum by (app) (count_over_time({job="web"}[1h]))\n  - {alert: Always, expr: vector(1)}\n')
+        self.push_errors(server, 5)
+        found = wait_for("the sample is there", lambda: prometheus.query("app:lines == 5"))[0]
+        self.assertEqual(found["metric"], {"__name__": "app:lines", "app": "shop", "env": "prod"})
+        wait_for("the alert is a series", lambda: prometheus.query('ALERTS{alertname="Always",alertstate="firing"} == 1'))
+        # Away for a while, and the process killed meanwhile.
+        prometheus.stop()
+        away = time.time()
+        time.sleep(4)
+        server.kill()
+        back = time.time()
+        server.start()
+        prometheus.start()
+        wait_for("new samples come", lambda: [r for r in prometheus.query("timestamp(app:lines)") if float(r["value"][1]) > back + 2])
+        count = prometheus.query("count_over_time(app:lines[%dms] @ %.3f)" % (int(1000 * (back - away)), back))
+        self.assertGreaterEqual(int(count[0]["value"][1]), 2, "samples of the absence were sent later")
+        _, metrics, _ = server.request("GET", "/metrics")
+        text = metrics.decode()
+        self.assertIn('loki_ruler_wal_appender_ready{tenant="fake"} 1', text)
+        self.assertIn('loki_ruler_wal_prometheus_remote_storage_samples_total{tenant="fake",remote_name="prom"', text)
+
+    def test_remote_write_without_a_receiver_is_refused(self):
+        server = Server("auth_enabled: false\nruler: {remote_write: {enabled: true}}\n")
+        self.addCleanup(server.close)
+        with self.assertRaises(RuntimeError) as refused:
+            server.start()
+        self.assertIn("ruler.remote_write.clients", str(refused.exception))
 
     def test_tenants_do_not_see_each_other(self):
         server = self.start("", auth=True)

@@ -200,6 +200,7 @@ TEST(RulerOptions, ComeFromTheConfiguration) {
   EXPECT_EQ(options->alertmanager.queue_capacity, 7U);
   EXPECT_EQ(options->alertmanager.basic_auth_password, "s");
   EXPECT_EQ(options->local_directory, "/r");
+  EXPECT_FALSE(options->remote_write.enabled);
   EXPECT_TRUE(options->serves("a"));
   EXPECT_FALSE(options->serves("c"));
 }
@@ -216,6 +217,25 @@ TEST(RulerOptions, WhatCannotBeDoneIsRefusedByName) {
   EXPECT_NE(reason("ruler.evaluation_interval", "0s").find("ruler.evaluation_interval"), std::string::npos);
   EXPECT_NE(reason("ruler.alertmanager_url", "alertmanager:9093").find("ruler.alertmanager_url"), std::string::npos);
   EXPECT_EQ(reason("ruler.evaluation.mode", "local"), "");
+  EXPECT_NE(reason("ruler.remote_write.enabled", "true").find("ruler.remote_write.clients"), std::string::npos);
+}
+
+TEST(RulerOptions, ReceiversComeFromTheFile) {
+  for (const char* yaml : {"ruler:\n  remote_write:\n    enabled: true\n    clients:\n      m: {url: 'https://m/push', headers: {X-A: \"it's\"}, basic_auth: {username: u, password: 007}}\n",
+                           "ruler:\n  remote_write:\n    enabled: true\n    client: {url: 'https://m/push', headers: {X-A: \"it's\"}, basic_auth: {username: u, password: 007}}\n"}) {
+    SCOPED_TRACE(yaml);
+    const auto loaded = config::load_text(yaml, "test.yaml");
+    ASSERT_TRUE(loaded.ok()) << loaded.error().message();
+    EXPECT_TRUE(loaded->warnings.empty()) << loaded->warnings.front();
+    const auto options = ruler_options(loaded->config);
+    ASSERT_TRUE(options.ok()) << options.error().message();
+    ASSERT_EQ(options->remote_write.clients.size(), 1U);
+    EXPECT_EQ(options->remote_write.clients[0].url, "https://m/push");
+    EXPECT_EQ(options->remote_write.clients[0].headers.at("X-A"), "it's");
+    EXPECT_EQ(options->remote_write.clients[0].password, "007");
+    EXPECT_TRUE(options->remote_write.wal_dir.ends_with("/ruler-wal")) << options->remote_write.wal_dir;
+    EXPECT_EQ(config::print_config(loaded->config).find("007"), std::string::npos) << "secrets are not shown";
+  }
 }
 
 }  // namespace
