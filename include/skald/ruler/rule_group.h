@@ -26,7 +26,7 @@ struct RuleGroup {
   std::int64_t interval_ns = 0;     // 0: the ruler's evaluation_interval
   std::int64_t query_offset_ns = 0; // queries look at so much earlier a time
   std::int64_t limit = 0;           // 0: no limit on the series or alerts a rule may produce
-  std::map<std::string, std::string> labels;   // of all rules; a rule's own win
+  std::map<std::string, std::string> labels{};   // of all rules; a rule's own win
   std::vector<Rule> rules;
 };
 
