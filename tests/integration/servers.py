@@ -124,7 +124,7 @@ def certificate(directory):
 
 class Process:
     """A server process: `command` starts it, it has started once `answers` says so."""
-    start_timeout_s = 60
+    start_timeout_s = 180   # a machine that builds at the same time
 
     def __init__(self):
         self.port = free_port()
