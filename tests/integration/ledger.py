@@ -48,6 +48,7 @@ class Ledger:
         self.refused = collections.Counter()   # by status; 0: no answer
         self.errors = []                       # answers that no retry would change
         self.queries = collections.Counter()   # right, refused
+        self.stale_reads = []                  # answers that an object is missing; they must pass
         self.faults = []                       # what probes found
         self.threads = []
         self.stop_flag = threading.Event()
@@ -148,7 +149,7 @@ class Ledger:
         total["miscounted"] = []
         for stream in self.streams:
             end = stream.base_ns + (stream.next + 1) * stream.step_ns
-            got = server.read_all(stream.selector, stream.base_ns, end)
+            got = self.read_back(server, stream, end)
             for kind, examples in compare(stream.acknowledged, dict(stream.unacknowledged), got).items():
                 total[kind] += examples
             window_s = (end - stream.base_ns) // 10**9 + 2
@@ -157,6 +158,19 @@ class Ledger:
             if counted != len(got):
                 total["miscounted"].append((stream.name, "%d read, %d counted" % (len(got), counted)))
         return total
+
+    def read_back(self, server, stream, end):
+        """All rows of a stream. A query may meet an object that compaction has just deleted, as the tests' delete delay is a few
+        seconds: that is an honest error, counted in stale_reads, and must pass."""
+        for _ in range(5):
+            try:
+                return server.read_all(stream.selector, stream.base_ns, end)
+            except AssertionError as e:
+                if "an object that is missing" not in str(e):
+                    raise
+                self.stale_reads.append(str(e)[:300])
+                time.sleep(3)
+        raise AssertionError("does not pass: " + self.stale_reads[-1])
 
     def check(self, server, when=""):
         """Raises AssertionError unless everything acknowledged is read back as it was, once, and nothing else."""
@@ -167,7 +181,8 @@ class Ledger:
 
     def summary(self):
         refused = ", ".join("%s %d" % (k, n) for k, n in sorted(self.queries.items(), key=str) if k != "right")
-        return "%d lines acknowledged, 0 lost, 0 altered, 0 doubled; %d reads right, refused: %s" % (self.acknowledged, self.queries["right"], refused or "none")
+        return "%d lines acknowledged, 0 lost, 0 altered, 0 doubled; %d reads right, refused: %s; %d reads of a deleted object" % (
+            self.acknowledged, self.queries["right"], refused or "none", len(self.stale_reads))
 
 
 def compare(acknowledged, maybe, got):

@@ -136,7 +136,7 @@ class Requests(unittest.TestCase):
             server.stop()
             server.close()
         print("%-28s %s, %.0f ms" % (what, ", ".join("%s %s %d" % (o, k, n) for (o, k), n in sorted(found.items())) or "no request", elapsed * 1000), flush=True)
-        for (name, kind), count in found.items():
+        for (name, kind), count in found.items() if elapsed < 20 else ():   # later the process looks for news of its own accord
             self.assertNotIn(name, ("LIST", "HEAD"), "%s asks %d times %s %s" % (what, count, name, kind))
         self.chunk_gets = found.get(("GET", "chunks"), 0)
         self.trace = trace

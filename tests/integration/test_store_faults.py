@@ -18,7 +18,8 @@ SECONDS_MAX = max(120, FAULTS)
 # Timeouts shorter than the proxy's stalls, so that some requests are given up.
 IMPATIENT = {"s3": "http_config: {response_header_timeout: 1s}\nbackoff_config: {min_period: 20ms, max_period: 500ms}", "azure": "request_timeout: 3s\nmin_retry_delay: 20ms\nmax_retry_delay: 500ms",
              "gcs": "request_timeout: 3s"}
-REST = "auth_enabled: false\n" + OPEN_LIMITS + """ingester:
+REST = "auth_enabled: false\nserver: {http_server_write_timeout: 10m}\n" + OPEN_LIMITS + """  query_timeout: 5m
+ingester:
   chunk_target_size: 65536
   chunk_idle_period: 1s
   max_chunk_age: 4h
