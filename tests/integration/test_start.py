@@ -121,10 +121,15 @@ class Start(unittest.TestCase):
         self.addCleanup(server.close)
         now = __import__("time").time_ns()
         self.assertEqual(server.push([({"app": "m"}, [(now, "hello")])])[0], 204)
-        text = server.request("GET", "/metrics")[1].decode()
+        counted = 'loki_request_duration_seconds_bucket{method="POST",route="loki_api_v1_push"'
+        for _ in range(100):   # a request is counted once its answer has gone out, which may be after we have read it
+            text = server.request("GET", "/metrics")[1].decode()
+            if counted in text:
+                break
+            time.sleep(0.05)
         self.assertIn('loki_distributor_lines_received_total', text)
         self.assertIn('loki_ingester_memory_streams', text)
-        self.assertIn('loki_request_duration_seconds_bucket{method="POST",route="loki_api_v1_push"', text)
+        self.assertIn(counted, text)
 
 
 if __name__ == "__main__":
