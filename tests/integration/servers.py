@@ -8,7 +8,9 @@ Object stores: Swift (Debian), Minio and FakeGcs (built once through the Go modu
 Redis, Nginx (Debian), Dynalite (npm). Missing() tells why one cannot run here. What is built or installed is kept in
 SKALD_TEST_CACHE (~/.cache/skald-test) and in clients/stores/node_modules."""
 import base64
+import ctypes
 import fcntl
+import getpass
 import json
 import os
 import shutil
@@ -122,6 +124,11 @@ def certificate(directory):
     return tuple(os.path.join(directory, name) for name in ("ca.pem", "server.pem", "server.key"))
 
 
+def die_with_parent():
+    """For the child: killed when the test's process ends in whatever way."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)   # PR_SET_PDEATHSIG
+
+
 class Process:
     """A server process: `command` starts it, it has started once `answers` says so."""
     start_timeout_s = 180   # a machine that builds at the same time
@@ -146,7 +153,7 @@ class Process:
     def launch(self):
         self.log = open(os.path.join(self.directory, "log"), "ab")
         self.process = subprocess.Popen(self.command(), stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL, cwd=self.directory,
-                                        env=dict(os.environ, **self.environment()), start_new_session=True)
+                                        env=dict(os.environ, **self.environment()), start_new_session=True, preexec_fn=die_with_parent)
         deadline = time.monotonic() + self.start_timeout_s
         while not self.answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -430,7 +437,7 @@ class Memcached(Process):
         self.port = port or self.port
 
     def command(self):
-        return [self.program, "-u", "nobody", "-l", "127.0.0.1", "-p", str(self.port), "-U", "0", "-m", "64"]
+        return [self.program, "-u", getpass.getuser(), "-l", "127.0.0.1", "-p", str(self.port), "-U", "0", "-m", "64"]
 
     def stats(self):
         with socket.create_connection(("127.0.0.1", self.port), 5) as s:

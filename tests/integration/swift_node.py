@@ -6,6 +6,7 @@ runs proxy, account, container and object server until it is killed; they are ch
 must be absolute and lie on a file system with user extended attributes (ext4, xfs, btrfs; tmpfs only with Linux 6.6 and
 later), as Swift keeps an object's metadata there."""
 import contextlib
+import ctypes
 import getpass
 import io
 import os
@@ -106,6 +107,7 @@ children = []
 for kind in list(KINDS) + ["proxy"]:
     pid = os.fork()
     if pid == 0:
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)   # PR_SET_PDEATHSIG: none of them outlives this process
         from swift.common.wsgi import run_wsgi
         os._exit(run_wsgi(os.path.join(directory, kind + ".conf"), kind + "-server") or 0)
     children.append(pid)
