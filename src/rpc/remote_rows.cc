@@ -28,7 +28,7 @@ class RemoteRows {
   }
   RemoteRows(const RemoteRows&) = delete;
 
-  void add(RemoteBlockInfo info) { slots_.push_back(Slot{.info = std::move(info)}); }   // before the first load
+  void add(RemoteBlockInfo info) { slots_.emplace_back().info = std::move(info); }   // before the first load
 
   Result<ColumnsPtr> load(std::size_t at, chunk::ColumnMask need, const CallContext& ctx) {
     std::unique_lock lock(mutex_);

@@ -69,7 +69,7 @@ Result<void> Store::State::list_again(const CallContext& ctx, const TenantView& 
 Result<QuerySources> Store::State::sources(const CallContext& ctx, const TenantIndex& tenant, const index::TimeRange& range) {
   const std::int64_t first_day = index::day_of(range.start_ns), last_day = index::day_of(range.end_ns);
   for (bool listed_again = false;; listed_again = true) {
-    QuerySources out{.view = tenant.view(), .readers = {}, .all = {}};
+    QuerySources out{.view = tenant.view(), .readers = {}, .all = {}, .retired = {}};
     const std::vector<IndexObjectPtr> all = objects_in(out.view, first_day, last_day);
     const std::vector<Ulid> known_replaced = replaced_by(all);
     std::vector<IndexObjectPtr> wanted;
@@ -93,6 +93,7 @@ Result<QuerySources> Store::State::sources(const CallContext& ctx, const TenantI
       if (opened[i]->ok()) {
         out.readers.push_back(**opened[i]);
         out.all.push_back({.index = out.readers.back().get(), .whole_days = true});
+        for (const index::RetiredObject& object : out.readers.back()->upkeep().retired_objects) out.retired.push_back(object.id);
         continue;
       }
       const Error& error = opened[i]->error();
@@ -106,6 +107,7 @@ Result<QuerySources> Store::State::sources(const CallContext& ctx, const TenantI
       SKALD_TRY_VOID(list_again(ctx, out.view, several ? std::nullopt : vanished_day));
       continue;
     }
+    std::sort(out.retired.begin(), out.retired.end());
     for (const auto& pending : out.view.pending)
       if (pending->chunk_count() != 0) out.all.push_back({.index = pending.get(), .whole_days = false});
     return out;

@@ -131,6 +131,11 @@ Result<std::vector<StreamChunkRefs>> find_refs(exec::Pool& pool, const CallConte
       }
     }
   }
+  if (!sources.retired.empty()) {
+    const auto is_retired = [&](const ChunkRef& ref) { return std::binary_search(sources.retired.begin(), sources.retired.end(), ref.object.id); };
+    for (StreamChunkRefs& stream : streams) std::erase_if(stream.chunks, is_retired);
+    std::erase_if(streams, [](const StreamChunkRefs& stream) { return stream.chunks.empty(); });
+  }
   for (StreamChunkRefs& stream : streams) sort_and_deduplicate(stream.chunks);
   return streams;
 }

@@ -61,6 +61,9 @@ struct QuerySources {
   TenantView view;
   std::vector<IndexReaderPtr> readers;
   std::vector<QuerySource> all;
+  // Chunk objects that compaction has let go of, sorted. An ingester may list one of them once more, when it shipped and then
+  // crashed before it had noted that: its rows are elsewhere or gone on purpose, and the object itself will go.
+  std::vector<Ulid> retired;
 };
 
 }  // namespace skald::store

@@ -264,6 +264,34 @@ TEST_F(StoreTest, AMergedIndexStandsForItsInputs) {
   EXPECT_EQ(select(*store, everything()).size(), 3U);
 }
 
+// An ingester that crashed between shipping an entry and noting that it had lists it again after its restart, however long that
+// took: by then compaction may have replaced the object, and deleted it.
+TEST_F(StoreTest, AnObjectThatCompactionLetGoOfIsNotAskedFor) {
+  const auto before = make_store();
+  const auto first = write_object(*memory_, "t", streams("a", 2)), second = write_object(*memory_, "t", streams("b", 2));
+  before->add_pending("t", first);
+  before->add_pending("t", second);
+  ASSERT_TRUE(before->ship_pending(CallContext()).ok());
+  const std::int64_t day = index::day_of(kStart);
+  index::DayIndexBuilder merged("t", day, Ulid::make(kStart + kNanosPerHour, system_random()));
+  for (const auto& entry : second) ASSERT_TRUE(merged.add(entry.labels, entry.chunk).ok());   // `first` expired, say
+  merged.set_upkeep({.retired_objects = {{first[0].chunk.object.id, first[0].chunk.object.shard_start_ns, 1}}, .retired_indexes = {}, .compacted = {}, .deletes = {}});
+  for (const std::string& key : keys("t/index/")) merged.add_input(index::parse_day_index_key(key)->id);
+  const auto built = merged.finish();
+  ASSERT_TRUE(memory_->put(index::day_index_key("t", day, built->header.id), built->bytes, CallContext()).ok());
+  for (const std::string& key : keys("t/chunks/")) {
+    if (!key.ends_with(first[0].chunk.object.id.to_string())) continue;
+    ASSERT_TRUE(memory_->remove(key, CallContext()).ok());
+  }
+  const auto after = make_store();
+  ASSERT_TRUE(after->refresh(CallContext()).ok());
+  after->add_pending("t", first);   // from the write-ahead log
+  EXPECT_EQ(select(*after, everything()).size(), 2U);
+  const auto volumes = after->volumes(context(), everything());
+  ASSERT_TRUE(volumes.ok());
+  EXPECT_EQ(volumes->size(), 2U);
+}
+
 TEST_F(StoreTest, QueriesSeeEveryEntryWhileItShips) {
   const auto store = make_store();
   constexpr int kRounds = 25;
