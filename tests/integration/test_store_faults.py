@@ -16,7 +16,7 @@ FAULTS = int(os.environ.get("SKALD_FAULTS", "100"))
 SEED = int(os.environ.get("SKALD_SEED", "1"))
 SECONDS_MAX = max(120, FAULTS)
 # Timeouts shorter than the proxy's stalls, so that some requests are given up.
-IMPATIENT = {"s3": "http_config: {response_header_timeout: 5s}\nbackoff_config: {min_period: 20ms, max_period: 500ms}", "azure": "request_timeout: 3s\nmin_retry_delay: 20ms\nmax_retry_delay: 500ms",
+IMPATIENT = {"s3": "http_config: {response_header_timeout: 3s}\nbackoff_config: {min_period: 20ms, max_period: 500ms}", "azure": "request_timeout: 3s\nmin_retry_delay: 20ms\nmax_retry_delay: 500ms",
              "gcs": "request_timeout: 3s"}
 REST = "auth_enabled: false\nserver: {http_server_write_timeout: 10m}\n" + OPEN_LIMITS + """  query_timeout: 5m
 ingester:
@@ -55,7 +55,7 @@ class FaultCase:
     def test_ledger_stays_clean(self):
         rng = random.Random(SEED)
         self.failed_starts = 0
-        proxy = self.store.proxy(seed=SEED, stall_s=1.5, delay_s=0.2, retry_after_s=(0, 0, 0, 1), weights={"GET": 0.6, "PUT": 3.0, "DELETE": 3.0, "DELETE-MANY": 3.0})
+        proxy = self.store.proxy(seed=SEED, stall_s=4.0, delay_s=0.2, retry_after_s=(0, 0, 0, 1), weights={"GET": 0.6, "PUT": 3.0, "DELETE": 3.0, "DELETE-MANY": 3.0})
         self.addCleanup(proxy.close)
         server = Server(self.store.config(proxy.address, http=IMPATIENT[self.store.kind]) + REST % self.store.kind)
         self.addCleanup(server.close)
