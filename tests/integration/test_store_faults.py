@@ -1,6 +1,6 @@
 """Stores that fail in every way they can, and a server that is killed meanwhile: the ledger stays clean.
 
-SKALD_FAULTS is the number of faults per store (100; 2,000 and more before a release), SKALD_STORES the stores, SKALD_SEED the
+SKALD_FAULTS is the number of faults per store (40; 2,000 and more before a release), SKALD_STORES the stores, SKALD_SEED the
 seed. While faults are on, each answer must be an honest error or exact; once they end, everything acknowledged is there."""
 import os
 import random
