@@ -68,7 +68,7 @@ bool IndexCounter::add_bucket(const chunk::Sketch& sketch, std::size_t bucket, s
       cells_.push_back({.level = level, .interval = interval, .rows = rows[bucket], .bytes = 0});
       left -= rows[bucket];
     }
-    if (left != 0 && !sketch.only_levels) return false;   // their level may be another word, kept as ordinary metadata
+    if (left != 0) return false;   // their level may be another word, kept as ordinary metadata
   }
   if (left != 0) cells_.push_back({.level = 0, .interval = interval, .rows = left, .bytes = sketch.bytes[bucket]});
   return true;
@@ -76,7 +76,8 @@ bool IndexCounter::add_bucket(const chunk::Sketch& sketch, std::size_t bucket, s
 
 bool IndexCounter::count_buckets(const rpc::ChunkCounts& counts) {
   const chunk::Sketch& sketch = *counts.sketch;
-  if ((by_unknown_ && !sketch.only_levels) || sketch.bytes.size() != sketch.rows.size() || counts.min_ts_ns == INT64_MIN) return false;
+  // A label that no stream has may still be in the rows' metadata, which the index does not know.
+  if (by_unknown_ || sketch.bytes.size() != sketch.rows.size() || counts.min_ts_ns == INT64_MIN) return false;
   const std::int64_t width_ns = sketch.width_s * kNanosPerSecond;
   std::int64_t end_ns = sketch.origin_ns;
   std::uint64_t rows = 0;
