@@ -160,7 +160,7 @@ TEST_F(CountFromIndex, ADaysHistogramReadsNoChunk) {
   writer->add_pending("t", store::testing::write_object(*memory_, "t", singles));
   ASSERT_TRUE(writer->ship_pending(CallContext()).ok());
   NoIngester ingester;
-  for (const std::string query : {"sum by (level, detected_level) (count_over_time({app=`big`} | drop __error__ [5m]))", "sum by (n) (count_over_time({app=`big`}[5m]))",
+  for (const std::string query : {"sum by (detected_level) (count_over_time({app=`big`} | drop __error__ [5m]))", "sum by (n) (count_over_time({app=`big`}[5m]))",
                                   "sum(rate({app=`big`}[1m]))", "sum(bytes_over_time({app=`big`}[5m]))", "sum by (detected_level) (count_over_time({app=`big`}[1h]))"}) {
     const auto store = make_store();
     ASSERT_TRUE(store->refresh(CallContext()).ok());
