@@ -56,6 +56,20 @@ constexpr Reason kReasons[] = {
     {"compactor.delete_request_store_db_type", "delete requests are objects in the store"},
     {"compactor.backup_delete_request_store_db_type", "delete requests are objects in the store"},
     {"compactor.allow_deletes", "deleting is limits_config.deletion_mode"},
+    {"compactor.working_directory", "compaction needs no local disk"},
+    {"compactor.retention_table_timeout", "a day's work is cut into commits instead"},
+    {"compactor.retention_backoff_config", "requests to the store are tried again as its own retry keys say"},
+    {"compactor.delete_max_interval", "requests are carried out and accounted for by day, whatever their length"},
+    {"compactor.upload_parallelism", "a day has one index object"},
+    {"compactor.delete_request_store_key_prefix", "requests are kept below <tenant>/deletes/"},
+    {"compactor.deletion_marker_object_store_prefix", "what is to be deleted is listed in the index, in the object store"},
+    {"storage_config.tsdb_shipper.cache_ttl", "local copies of index objects are bounded by size"},
+    {"storage_config.max_parallel_get_chunk", "a query reads with as many requests as it has threads"},
+    {"query_range.cache_index_stats_results", "only answers of metric range queries are kept"},
+    {"query_range.cache_volume_results", "only answers of metric range queries are kept"},
+    {"query_range.cache_instant_metric_results", "only answers of metric range queries are kept"},
+    {"query_range.cache_series_results", "only answers of metric range queries are kept"},
+    {"query_range.cache_label_results", "only answers of metric range queries are kept"},
     {"limits_config.s3_sse_", "objects hold the streams of one tenant but are written with the store's own sse keys"},
     {"limits_config.allow_deletes", "deleting is limits_config.deletion_mode"},
     {"memberlist", "one process needs no gossip"},
@@ -86,6 +100,15 @@ constexpr Reason kReasons[] = {
 };
 
 }  // namespace
+
+bool is_idle(std::string_view path) {
+  static constexpr std::string_view kIdle[] = {
+      "compactor.working_directory", "compactor.retention_table_timeout", "compactor.retention_backoff_config.", "compactor.delete_max_interval",
+      "compactor.upload_parallelism", "compactor.delete_request_store_key_prefix", "compactor.deletion_marker_object_store_prefix",
+      "storage_config.tsdb_shipper.cache_ttl", "storage_config.max_parallel_get_chunk", "query_range.cache_index_stats_results",
+      "query_range.cache_volume_results", "query_range.cache_instant_metric_results", "query_range.cache_series_results", "query_range.cache_label_results"};
+  return std::any_of(std::begin(kIdle), std::end(kIdle), [&](std::string_view idle) { return idle.ends_with('.') ? path.starts_with(idle) : path == idle; });
+}
 
 std::string_view reason_without_effect(std::string_view path) {
   if (path.ends_with(".chunk_delimiter")) return "keys of objects hold no ':'";

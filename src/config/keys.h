@@ -84,6 +84,8 @@ class KeyTable {
 };
 
 // Why a key without an effect needs none, for the warning; empty: nothing to say.
+// Read and checked, but without effect here: whoever sets it is told.
+bool is_idle(std::string_view path);
 std::string_view reason_without_effect(std::string_view path);
 
 // The candidate nearest to `word` by edit distance, or empty when none is near enough to be meant.

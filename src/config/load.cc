@@ -167,6 +167,9 @@ class FileReader {
       else if (a.key->as_text) config.other[path] = flow_text(*a.value);   // its reader takes it apart
     } else if (Result<void> set = set_from_yaml(a.key->kind, *a.value, a.key->member(config)); !set.ok()) {
       errors_.push_back(set.error().message());
+    } else if (is_idle(path)) {
+      const Result<std::string> text = canonical_text(a.key->kind, *a.value);
+      if (text.ok() && !is_default(*a.key, *text) && !is_off(*a.value)) out_.warnings.push_back(warning_of(path));
     }
     config.given[path] = a.line;
   }
@@ -239,6 +242,7 @@ Result<void> apply_flags(const CommandLine& command_line, KeyTable& table, Loade
       for (std::string& item : split_list(text)) config.memberlist.join_members.push_back(std::move(item));
     } else {
       SKALD_TRY_VOID(set_from_text(key->kind, text, key->member(config)));
+      if (is_idle(path)) out.warnings.push_back(warning_of(path));
     }
   }
   return {};

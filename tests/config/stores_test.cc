@@ -451,7 +451,7 @@ TEST(Stores, FlagsOfLokiReachTheStores) {
 
 TEST(Stores, KeysThatSteerSomethingDoNotWarn) {
   const Result<Loaded> loaded = load_text(schema_of("s3") + "storage_config: {aws: {bucketnames: b, sse: {type: SSE-S3}}, hedging: {at: 1s}, tsdb_shipper: {cache_location: /c}, use_thanos_objstore: true}\n"
-                                          "compactor: {compaction_interval: 5m, working_directory: /w}\n", "w.yaml");
+                                          "compactor: {compaction_interval: 5m, retention_delete_delay: 3h}\n", "w.yaml");
   ASSERT_TRUE(loaded.ok()) << loaded.error().message();
   EXPECT_THAT(loaded->warnings, IsEmpty());
 }
