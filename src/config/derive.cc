@@ -30,15 +30,14 @@ void derive_directories(Config& config) {
   show(config, "storage_config.bloom_shipper.working_directory", base + "/blooms");
 }
 
-void derive_addresses(Config& config) {
+Result<void> derive_addresses(Config& config) {
   if (!config.common.instance_addr.empty()) {
     if (!config.is_given("ingester.lifecycler.address")) config.ingester.address = config.common.instance_addr;
-    for (const char* path : {"common.ring.instance_addr", "index_gateway.ring.instance_addr", "memberlist.advertise_addr"})
-      show(config, path, config.common.instance_addr);
+    show(config, "index_gateway.ring.instance_addr", config.common.instance_addr);
+    if (!config.is_given("common.ring.instance_addr")) config.ring.instance_addr = config.common.instance_addr;
   }
   if (config.is_given("common.replication_factor")) {
     const std::string factor = std::to_string(config.common.replication_factor);
-    show(config, "ingester.lifecycler.ring.replication_factor", factor);
     show(config, "index_gateway.ring.replication_factor", factor);
   }
   // Every ring follows `common`, then memberlist when peers are named, then the ingester's ring; never consul by accident.
@@ -47,9 +46,11 @@ void derive_addresses(Config& config) {
   else if (!config.memberlist.join_members.empty()) store = "memberlist";
   else if (const auto own = config.other.find("ingester.lifecycler.ring.kvstore.store"); own != config.other.end()) store = own->second;
   config.common.kvstore = store;
+  SKALD_TRY_VOID(derive_rings(config));
   for (const char* ring : {"ingester.lifecycler.ring", "distributor.ring", "compactor.compactor_ring", "query_scheduler.scheduler_ring",
                            "index_gateway.ring", "ruler.ring"})
     show(config, std::string(ring) + ".kvstore.store", store);
+  return {};
 }
 
 // Both styles name one directory.
@@ -99,7 +100,7 @@ void derive_layout(Config& config) {
 Result<void> derive(Config& config) {
   derive_layout(config);
   derive_directories(config);
-  derive_addresses(config);
+  SKALD_TRY_VOID(derive_addresses(config));
   SKALD_TRY_VOID(check_directories(config));
   derive_caches(config);
   return derive_stores(config);

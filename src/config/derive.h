@@ -13,6 +13,8 @@ namespace skald::config {
 void apply_built_in(Config& config);
 // Fills what was not given. Fails only where two given values contradict each other.
 Result<void> derive(Config& config);
+// The part of it that is about rings; common.kvstore says already which store they are in.
+Result<void> derive_rings(Config& config);
 // Every semantic error, each complete: "invalid compactor config: …".
 std::vector<std::string> validate(const Config& config);
 

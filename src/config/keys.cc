@@ -72,13 +72,14 @@ constexpr Reason kReasons[] = {
     {"query_range.cache_label_results", "only answers of metric range queries are kept"},
     {"limits_config.s3_sse_", "objects hold the streams of one tenant but are written with the store's own sse keys"},
     {"limits_config.allow_deletes", "deleting is limits_config.deletion_mode"},
-    {"memberlist", "one process needs no gossip"},
-    {"distributor.ring", "one process needs no ring"},
-    {"ingester.lifecycler", "one process needs no ring"},
-    {"query_scheduler.scheduler_ring", "one process needs no ring"},
-    {"ruler.ring", "one process needs no ring"},
-    {"server.grpc_", "one process has no RPC listener"},
-    {"ingester_client", "one process calls its ingester directly"},
+    {"memberlist.message_history_buffer_bytes", "messages are not kept"},
+    {"distributor.ring", "distributors are the members of the ingesters' ring"},
+    {"query_scheduler.scheduler_ring", "schedulers are found in the ring of backends, which follows common.ring"},
+    {"index_gateway.ring", "index gateways are found in the ring of backends, which follows common.ring"},
+    {"compactor.compactor_ring", "compactors agree by locks in the object store"},
+    {"ruler.ring", "rulers share the ring of backends, which follows common.ring"},
+    {"server.grpc_", "processes call each other over server.http_listen_port"},
+    {"ingester_client", "connections between processes are pooled and kept by the HTTP client"},
     {"frontend_worker", "one process hands queries over directly"},
     {"frontend.scheduler_", "one process hands queries over directly"},
     {"frontend.max_outstanding_per_tenant", "see query_scheduler.max_outstanding_requests_per_tenant"},
@@ -106,6 +107,7 @@ bool is_idle(std::string_view path) {
       "compactor.working_directory", "compactor.retention_table_timeout", "compactor.retention_backoff_config.", "compactor.delete_max_interval",
       "compactor.upload_parallelism", "compactor.delete_request_store_key_prefix", "compactor.deletion_marker_object_store_prefix",
       "storage_config.tsdb_shipper.cache_ttl", "storage_config.max_parallel_get_chunk", "query_range.cache_index_stats_results",
+      "memberlist.message_history_buffer_bytes",
       "query_range.cache_volume_results", "query_range.cache_instant_metric_results", "query_range.cache_series_results", "query_range.cache_label_results"};
   return std::any_of(std::begin(kIdle), std::end(kIdle), [&](std::string_view idle) { return idle.ends_with('.') ? path.starts_with(idle) : path == idle; });
 }
@@ -149,7 +151,7 @@ void KeyTable::mount(const std::string& path, std::string_view block) {
 
 void KeyTable::add(std::string path, const Key& key, const Mount* mount) {
   if (by_path_.count(path)) return;  // an explicit row wins over the mounted one
-  KeyInfo info{path, key.kind, key.fallback, {key.member, mount ? mount->cache : nullptr, key.in_cache}, key.alias, key.as_text, mount ? mount->block : nullptr, key.path, {}};
+  KeyInfo info{path, key.kind, key.fallback, {key.member, mount ? mount->cache : nullptr, key.in_cache}, key.alias, key.as_text || (mount && mount->as_text), mount ? mount->block : nullptr, key.path, {}};
   const std::string derived = flag_of(path);
   if (mount && (mount->flag || key.flag))
     info.flags.push_back((mount->flag ? std::string(mount->flag) : flag_of(mount->path)) + "." + (key.flag ? std::string(key.flag) : flag_of(key.path)));

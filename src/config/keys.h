@@ -40,6 +40,7 @@ struct Mount {
   const char* block;
   const char* flag = nullptr;                        // what the flags of its keys start with, where that is not the path
   CacheBlockConfig& (*cache)(Config&) = nullptr;     // a cache block's values
+  bool as_text = false;                              // derivation reads the texts of its keys
 };
 
 std::span<const Key> server_keys();      // keys_server.cc: top level, server, common, memberlist, runtime_config

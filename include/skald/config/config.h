@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "skald/base/clock.h"
+#include "skald/config/cluster.h"
 #include "skald/config/limits.h"
 #include "skald/config/storage.h"
 
@@ -179,9 +180,11 @@ struct Config {
     bool enable_api = true;
     std::string local_directory;                  // rule files <dir>/<tenant>/*.yaml to read; empty: none
   } ruler;
-  struct MemberlistConfig {
-    std::vector<std::string> join_members;
-  } memberlist;
+  // Only an installation of several processes (ring_is_shared) looks at these four.
+  RingConfig ring;                                // common.ring: what every ring follows
+  LifecyclerConfig lifecycler;                    // this process' entry in the ring of ingesters
+  MemberlistConfig memberlist;
+  PeerClientConfig peers;                         // ingester_client
   struct RuntimeConfig {
     std::string file;
     std::int64_t period = 10 * kNanosPerSecond;
@@ -195,6 +198,7 @@ struct Config {
   // Paths that the file or a flag gave, and their line (0: a flag). What was derived is not in it.
   std::map<std::string, int> given;
 
+  bool ring_is_shared() const { return common.kvstore != "inmemory"; }
   bool is_given(const std::string& path) const { return given.count(path) != 0; }
   // Root of the file system bucket; never empty after derivation.
   std::string bucket_directory() const;
