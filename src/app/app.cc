@@ -54,8 +54,6 @@ void log_warnings(const config::Loaded& loaded) {
     if (tab == std::string::npos) log::warn("config key has no effect", {{"key", warning}});
     else log::warn("config key ignored", {{"key", warning.substr(0, tab)}, {"note", warning.substr(tab + 1)}});
   }
-  if (loaded.config.common.kvstore != "inmemory")
-    log::warn("one process needs no ring store; using inmemory", {{"kvstore", loaded.config.common.kvstore}});
 }
 
 // Waits between two signals for at most `delay_ns`; a second signal ends the wait.
@@ -64,8 +62,8 @@ void wait_for(const sigset_t& signals, std::int64_t delay_ns) {
   sigtimedwait(&signals, nullptr, &timeout);
 }
 
-int serve(config::Config config, const sigset_t& signals) {
-  Services services(std::move(config), [] { kill(getpid(), SIGTERM); });
+int serve(config::Config config, Modules modules, const sigset_t& signals) {
+  Services services(std::move(config), std::move(modules), [] { kill(getpid(), SIGTERM); });
   if (Result<void> started = services.start(); !started.ok()) {
     log::error("error running skald", {{"err", started.error().message()}});
     return 1;
@@ -102,13 +100,14 @@ int run_server(const config::CommandLine& command_line) {
   if (log::parse_level(config.server.log_level, level)) log::set_level(level);
   log::set_format(config.server.log_format == "json" ? log::Format::kJson : log::Format::kLogfmt);
   log_warnings(*loaded);
-  if (Result<void> targets = check_targets(config.target); !targets.ok()) {
-    log::error("validating config", {{"err", targets.error().message()}});
-    return 1;
-  }
   if (command_line.list_targets) {
     print(stdout, list_targets());
     return 0;
+  }
+  Result<Modules> modules = modules_of(config);
+  if (!modules.ok()) {
+    log::error("validating config", {{"err", modules.error().message()}});
+    return 1;
   }
   if (command_line.verify_config) {
     log::info("config is valid");
@@ -123,7 +122,7 @@ int run_server(const config::CommandLine& command_line) {
     for (auto line = lines.rbegin(); line != lines.rend(); ++line) log::info(*line);
   }
   const sigset_t signals = block_signals();
-  return serve(std::move(loaded->config), signals);
+  return serve(std::move(loaded->config), *std::move(modules), signals);
 }
 
 }  // namespace

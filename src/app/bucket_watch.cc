@@ -20,15 +20,23 @@ Result<void> tolerate_damage(const char* what, const Result<void>& result) {
 
 }  // namespace
 
-BucketWatch::BucketWatch(store::Store& store, compactor::DeleteStore& deletes, std::int64_t resync_ns, const Clock& clock)
-    : store_(store), deletes_(deletes), resync_ns_(std::max(resync_ns, kNanosPerSecond)), clock_(clock) {}
+BucketWatch::BucketWatch(store::Store& store, compactor::DeleteStore& deletes, std::int64_t resync_ns, std::int64_t stale_ns, const Clock& clock)
+    : store_(store), deletes_(deletes), resync_ns_(std::max(resync_ns, kNanosPerSecond)), stale_ns_(stale_ns), clock_(clock) {}
+
+bool BucketWatch::known() const {
+  return known_ && (stale_ns_ == 0 || clock_.monotonic_ns() - listed_monotonic_ns_ < stale_ns_);
+}
 
 Result<void> BucketWatch::look() {
+  const std::int64_t begun_ns = clock_.monotonic_ns();
   Result<void> read = tolerate_damage("index", store_.refresh(CallContext{}));
   if (read.ok()) read = tolerate_damage("delete requests", deletes_.refresh(CallContext{}));
   const std::lock_guard lock(mutex_);
   trouble_ = read.ok() ? "" : read.error().message();
-  if (read.ok()) known_ = true;
+  if (read.ok()) {
+    listed_monotonic_ns_ = begun_ns;
+    known_ = true;
+  }
   return read;
 }
 
@@ -38,7 +46,20 @@ std::string BucketWatch::trouble() const {
 }
 
 void BucketWatch::refresh_store() {
-  if (Result<void> refreshed = store_.refresh(CallContext{}); !refreshed.ok()) log::error("index not refreshed completely", {{"err", refreshed.error().message()}});
+  const std::int64_t begun_ns = clock_.monotonic_ns();
+  const Result<void> refreshed = tolerate_damage("index", store_.refresh(CallContext{}));
+  if (refreshed.ok()) listed_monotonic_ns_ = begun_ns;
+  else log::error("index not refreshed", {{"err", refreshed.error().message()}});
+  const std::lock_guard lock(mutex_);
+  trouble_ = refreshed.ok() ? "" : refreshed.error().message();
+}
+
+void BucketWatch::look_soon() {
+  {
+    const std::lock_guard lock(mutex_);
+    soon_ = true;
+  }
+  wake_.notify_all();
 }
 
 void BucketWatch::start() {
@@ -58,9 +79,12 @@ void BucketWatch::run() {
   std::int64_t store_due_ns = clock_.monotonic_ns() + resync_ns_;
   std::unique_lock lock(mutex_);
   for (bool first = !known_;; first = false) {
-    const std::int64_t pause_ns = first ? 0 : known_ ? std::min(kDeletesNs, resync_ns_) : kRetryNs;
-    if (wake_.wait_for(lock, std::chrono::nanoseconds(pause_ns), [this] { return stops_; })) return;
+    const std::int64_t pause_ns = first ? 0 : known_ && trouble_.empty() ? std::min(kDeletesNs, resync_ns_) : kRetryNs;
+    wake_.wait_for(lock, std::chrono::nanoseconds(pause_ns), [this] { return stops_ || soon_; });
+    if (stops_) return;
     const std::string before = trouble_;
+    // A listing that failed is tried again soon.
+    const bool soon = std::exchange(soon_, false) || (known_ && !before.empty());
     lock.unlock();
     if (!known_) {
       const Result<void> read = look();
@@ -68,7 +92,7 @@ void BucketWatch::run() {
       if (!read.ok() && before != read.error().message()) log::error("object store not usable yet: pushes are taken, queries wait", {{"err", read.error().message()}});
     } else {
       if (Result<void> read = deletes_.refresh(CallContext{}); !read.ok()) log::error("delete requests not read completely", {{"err", read.error().message()}});
-      if (clock_.monotonic_ns() >= store_due_ns) {
+      if (soon || clock_.monotonic_ns() >= store_due_ns) {
         refresh_store();
         store_due_ns = clock_.monotonic_ns() + resync_ns_;
       }

@@ -134,7 +134,10 @@ objstore::SpaceReserve space_reserve(const config::Config& config) {
   return {.percent = at_least_zero(config.storage.filesystem_reserve_percent), .bytes = at_least_zero(config.storage.filesystem_reserve_bytes)};
 }
 
-ingester::IngesterOptions ingester_options(const config::Config& config, const std::string& id, const config::LimitsProvider& limits) {
+std::int64_t recent_keep_ns(const config::Config& config) { return 3 * config.storage.tsdb_shipper.resync_interval + kNanosPerMinute; }
+
+ingester::IngesterOptions ingester_options(const config::Config& config, const std::string& id, const config::LimitsProvider& limits,
+                                           std::function<std::uint64_t(std::uint64_t global)> share_of) {
   const config::IngesterConfig& ingester = config.ingester;
   ingester::IngesterOptions out;
   out.id = id;
@@ -149,10 +152,11 @@ ingester::IngesterOptions ingester_options(const config::Config& config, const s
   out.max_chunk_age_ns = ingester.max_chunk_age;
   out.flush_check_ns = ingester.flush_check_period;
   out.disk_reserve = space_reserve(config);
-  out.limits = [&limits](const std::string& tenant) {
+  out.limits = [&limits, share_of = std::move(share_of)](const std::string& tenant) {
     const config::LimitsPtr limit = limits.for_tenant(tenant);
     ingester::TenantLimits tenant_limits;
     tenant_limits.max_streams = at_least_zero(limit->max_global_streams_per_user);
+    if (share_of && tenant_limits.max_streams > 0) tenant_limits.max_streams = share_of(tenant_limits.max_streams);
     if (limit->max_streams_per_user > 0 && (tenant_limits.max_streams == 0 || at_least_zero(limit->max_streams_per_user) < tenant_limits.max_streams))
       tenant_limits.max_streams = at_least_zero(limit->max_streams_per_user);
     tenant_limits.per_stream_rate_bytes = at_least_zero(limit->per_stream_rate_limit);

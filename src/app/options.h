@@ -1,6 +1,8 @@
 // From configuration keys to the options of each module; the one place where the two vocabularies meet.
 #pragma once
 
+#include <functional>
+
 #include "skald/api/read.h"
 #include "skald/compactor/compactor.h"
 #include "skald/config/config.h"
@@ -21,8 +23,12 @@ bool uses_remote_store(const config::Config& config);               // some buck
 bool keeps_index_copies(const config::Config& config);              // index objects on local disk, because the bucket is remote
 compactor::CompactorOptions compactor_options(const config::Config& config, const std::string& id);   // without callbacks
 objstore::SpaceReserve space_reserve(const config::Config& config);
-// `limits` outlives the ingester.
-ingester::IngesterOptions ingester_options(const config::Config& config, const std::string& id, const config::LimitsProvider& limits);
+// `limits` outlives the ingester. `share_of`: what one ingester gets of a limit for all of them; null: all of it.
+ingester::IngesterOptions ingester_options(const config::Config& config, const std::string& id, const config::LimitsProvider& limits,
+                                           std::function<std::uint64_t(std::uint64_t global)> share_of = nullptr);
+// How long an ingester shows its peers what it shipped: until every process has listed it. After less than that without a
+// listing of its own, a process stops answering queries.
+std::int64_t recent_keep_ns(const config::Config& config);
 std::string instance_id(const config::Config& config);       // lifecycler.id or the host name
 std::string instance_address(const config::Config& config);  // host:port as rings show it
 

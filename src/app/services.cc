@@ -7,16 +7,11 @@
 
 #include "options.h"
 #include "process_metrics.h"
-#include "skald/api/admin.h"
-#include "skald/api/deletes.h"
-#include "skald/api/push.h"
 #include "skald/api/read.h"
 #include "skald/api/rule_queries.h"
-#include "skald/api/rules.h"
 #include "skald/cache/cache.h"
 #include "skald/codec/hash.h"
 #include "skald/obs/log.h"
-#include "targets.h"
 #include "version.h"
 
 namespace skald::app {
@@ -25,13 +20,6 @@ namespace {
 constexpr std::uint64_t kRuntimeFileBytesMax = 8 << 20;
 constexpr const char* kShutdownMarker = "shutdown-requested.txt";
 constexpr std::int64_t kIndexCopiesMb = 10 * 1024;
-
-// Pages that say how the process is doing; all others need the data.
-bool served_while_starting(const std::string& path) {
-  for (const char* page : {"/ready", "/metrics", "/services", "/config", "/log_level", "/loki/api/v1/status/buildinfo"})
-    if (path == page) return true;
-  return false;
-}
 
 // The first thing that goes wrong in a container: the volume belongs to somebody else.
 Error with_owner_hint(const Error& error, const std::string& directory) {
@@ -45,8 +33,8 @@ std::size_t cores() { return std::max<std::size_t>(1, std::thread::hardware_conc
 
 }  // namespace
 
-Services::Services(config::Config config, std::function<void()> terminate)
-    : config_(std::move(config)), terminate_(std::move(terminate)), registry_(obs::default_registry()), files_(io::posix_file_system()),
+Services::Services(config::Config config, Modules modules, std::function<void()> terminate)
+    : config_(std::move(config)), modules_(std::move(modules)), terminate_(std::move(terminate)), registry_(obs::default_registry()), files_(io::posix_file_system()),
       request_pool_("request", std::max<std::size_t>(4, 2 * cores())), query_pool_("query", cores()), flush_pool_("flush", cores()),
       compaction_pool_("compact", std::max<std::size_t>(1, cores() / 2)),
       limits_(config_.limits, config_.runtime_config.file, config_.runtime_config.period,
@@ -65,13 +53,14 @@ Result<void> Services::open_data() {
 Result<void> Services::open_buckets_and_log() {
   SKALD_TRY(Buckets buckets, Buckets::open(config_, BucketUse::kServe, files_, registry_));
   buckets_.emplace(std::move(buckets));
-  if (config_.ingester.wal_enabled) {
+  const bool has_log = modules_.ingester && config_.ingester.wal_enabled;
+  if (has_log) {
     SKALD_TRY_VOID(files_.make_directories(config_.ingester.wal_dir));
     SKALD_TRY(DirectoryLock wal_lock, DirectoryLock::take(config_.ingester.wal_dir));
     wal_lock_.emplace(std::move(wal_lock));
   }
   std::vector<std::string> filled = buckets_->directories();
-  if (config_.ingester.wal_enabled) filled.push_back(config_.ingester.wal_dir);
+  if (has_log) filled.push_back(config_.ingester.wal_dir);
   space_ = std::make_unique<objstore::SpaceGuard>(files_, std::move(filled), space_reserve(config_), registry_);
   space_->start();
   return {};
@@ -103,32 +92,56 @@ Result<void> Services::start() {
   build_server();
   // Listens before the data is read: whoever asks learns that the process lives and is not ready yet.
   SKALD_TRY_VOID(server_->start());
+  if (shared()) SKALD_TRY_VOID(cluster_->join());
   SKALD_TRY_VOID(load_data());
   limits_.start();
   bucket_watch_->start();
-  compactor_->start();
+  if (shared() && querier_) member_watch_ = std::make_unique<MemberWatch>(cluster_->ingester_ring(), [this] { bucket_watch_->look_soon(); });
+  if (compactor_) compactor_->start();
   if (remote_writer_) SKALD_TRY_VOID(remote_writer_->start());
-  ruler_->start();
+  if (ruler_) ruler_->start();
   ready_at_monotonic_ns_ = std::max<std::int64_t>(1, clock_.monotonic_ns() + config_.ingester.min_ready_duration);
+  if (shared()) cluster_->activate();
   return {};
 }
 
 // Constructed only; nothing is read yet.
 Result<void> Services::build_modules() {
   SKALD_TRY(store::StoreOptions store_settings, open_caches());
+  if (modules_.shared) SKALD_TRY(cluster_, Cluster::open(config_, modules_, files_, registry_, clock_));
   store_ = std::make_unique<store::Store>(buckets_->data(), query_pool_, registry_, std::move(store_settings));
   deletes_ = std::make_unique<compactor::DeleteStore>(buckets_->deletes(), clock_, system_random(), config_.compactor.delete_request_cancel_period);
-  bucket_watch_ = std::make_unique<BucketWatch>(*store_, *deletes_, config_.storage.tsdb_shipper.resync_interval, clock_);
+  // Who answers no queries needs to know little of what others write.
+  const bool answers = modules_.queries() || modules_.backend();
+  const std::int64_t resync_ns = answers ? config_.storage.tsdb_shipper.resync_interval : std::max(kNanosPerHour, config_.storage.tsdb_shipper.resync_interval);
+  bucket_watch_ = std::make_unique<BucketWatch>(*store_, *deletes_, resync_ns, shared() && answers ? recent_keep_ns(config_) : 0, clock_);
   rules_ = std::make_unique<ruler::RuleStore>(buckets_->rules());
-  ingester_ = std::make_unique<ingester::Ingester>(ingester_options(config_, instance_id(config_), limits_), files_, buckets_->data(), *store_, flush_pool_, registry_, clock_);
-  distributor_ = std::make_unique<distributor::Distributor>(*ingester_, limits_, registry_, clock_, distributor_options(config_));
-  querier_ = std::make_unique<querier::Querier>(*ingester_, store_.get(), querier_options(config_));
-  querier_->set_deletions([this](const std::string& tenant) { return deletions_of(tenant); });
-  compactor::CompactorOptions compaction = compactor_options(config_, instance_id(config_));
-  compaction.flush = [this](const std::string&) { return ingester_->flush_all(CallContext{}); };
-  compaction.committed = [this] { bucket_watch_->refresh_store(); };
-  compactor_ = std::make_unique<compactor::Compactor>(buckets_->data(), deletes_.get(), limits_, compaction_pool_, registry_, clock_, system_random(), std::move(compaction));
-  return build_ruler();
+  if (modules_.ingester) {
+    std::function<std::uint64_t(std::uint64_t)> share_of;
+    if (shared()) share_of = [this](std::uint64_t global) { return cluster_->ingester_share(global); };
+    ingester_ = std::make_unique<ingester::Ingester>(ingester_options(config_, instance_id(config_), limits_, std::move(share_of)), files_, buckets_->data(), *store_, flush_pool_, registry_, clock_);
+    if (shared()) {
+      cluster_->set_local(*ingester_);
+      ingester_service_ = std::make_unique<rpc::IngesterService>(*ingester_, registry_, clock_);
+    }
+  }
+  if (modules_.distributor) {
+    distributor::DistributorOptions options = distributor_options(config_);
+    if (shared()) options.share = [this] { return cluster_->distributor_share(); };
+    distributor_ = std::make_unique<distributor::Distributor>(ingesters(), limits_, registry_, clock_, std::move(options));
+  }
+  if (modules_.queries() || modules_.ruler) {
+    querier_ = std::make_unique<querier::Querier>(ingesters(), store_.get(), querier_options(config_));
+    querier_->set_deletions([this](const std::string& tenant) { return deletions_of(tenant); });
+  }
+  if (modules_.compactor) {
+    compactor::CompactorOptions compaction = compactor_options(config_, instance_id(config_));
+    // Elsewhere the compactor waits until every ingester has surely flushed what a request is about.
+    if (!shared()) compaction.flush = [this](const std::string&) { return ingester_->flush_all(CallContext{}); };
+    compaction.committed = [this] { bucket_watch_->refresh_store(); };
+    compactor_ = std::make_unique<compactor::Compactor>(buckets_->data(), deletes_.get(), limits_, compaction_pool_, registry_, clock_, system_random(), std::move(compaction));
+  }
+  return modules_.ruler ? build_ruler() : Result<void>();
 }
 
 Result<void> Services::build_ruler() {
@@ -156,6 +169,10 @@ Result<void> Services::load_data() {
   if (!uses_remote_store(config_)) {
     if (Result<void> read = bucket_watch_->look(); !read.ok()) return with_owner_hint(read.error(), config_.bucket_directory());
   }
+  return modules_.ingester ? replay() : Result<void>();
+}
+
+Result<void> Services::replay() {
   SKALD_TRY(const ingester::RecoveryReport recovered, ingester_->start());
   if (recovered.frames != 0 || recovered.corrupt_frames != 0 || recovered.torn_tail_bytes != 0)
     log::info("recovered from the write-ahead log", {{"segments", recovered.segments}, {"frames", recovered.frames}, {"entries", recovered.entries},
@@ -167,18 +184,6 @@ Result<void> Services::load_data() {
     if (marked) ingester_->set_prepare_shutdown(true);
   }
   return {};
-}
-
-// Requests that arrive before the data is there are refused in a way that makes every client try again.
-std::optional<http::Response> Services::refuse_while_starting(const http::Request& request) const {
-  if (served_while_starting(request.path)) return std::nullopt;
-  std::string reason;
-  if (ready_at_monotonic_ns_ == 0) reason = "Ingester not ready: starting\n";
-  else if (!bucket_watch_->known() && !request.path.ends_with("/push") && !request.path.starts_with("/otlp/")) reason = bucket_watch_->trouble() + "\n";
-  if (reason.empty()) return std::nullopt;
-  http::Response out = http::Response::text(503, std::move(reason));
-  out.headers.push_back({"Retry-After", "1"});
-  return out;
 }
 
 engine::Deletions Services::deletions_of(const std::string& tenant) const {
@@ -204,51 +209,6 @@ std::string Services::delete_generation(const std::string& tenants) const {
   return std::to_string(hash);
 }
 
-void Services::build_server() {
-  server_ = std::make_unique<http::Server>(server_options(config_), request_pool_, registry_);
-  server_->set_gate([this](const http::Request& request) { return refuse_while_starting(request); });
-  api::StatusSources sources{config_, limits_, registry_, clock_, build_info(), {instance_id(config_), instance_address(config_), "", clock_.now_ns()},
-                             [this] { return not_ready(); }, [this] { return states(); }};
-  status_ = std::make_unique<api::StatusPages>(std::move(sources));
-  status_->add_routes(*server_);
-  const api::TenantPolicy tenants(config_.auth_enabled, config_.no_auth_tenant);
-  api::AdminActions actions;
-  actions.tenants = tenants;
-  actions.flush_all = [this] { return ingester_->flush_all(CallContext{}); };
-  actions.prepare_shutdown = [this] { return ingester_->prepare_shutdown(); };
-  actions.set_prepare_shutdown = [this](bool on) { return set_prepare_shutdown(on); };
-  actions.terminate = terminate_;
-  api::add_admin_routes(*server_, std::move(actions));
-  api::PushRouteOptions push;
-  push.tenants = tenants;
-  push.admit = [this] { return space_->check(); };
-  push.body_bytes_max = static_cast<std::uint64_t>(std::max<std::int64_t>(0, config_.distributor.max_recv_msg_size));
-  api::add_push_routes(*server_, *distributor_, push, &request_pool_);
-  api::ReadOptions reading = read_options(config_);
-  reading.results_cache = results_cache_;
-  reading.cache_generation = [this](const std::string& asked) { return delete_generation(asked); };
-  read_routes_ = api::add_read_routes(*server_, api::ReadDeps{*querier_, limits_, query_pool_, registry_, clock_, std::move(reading)});
-  if (config_.compactor.retention_enabled) api::add_delete_routes(*server_, *deletes_, limits_, clock_, tenants);
-  if (config_.ruler.enable_api) api::add_rule_routes(*server_, *rules_, tenants, ruler_.get());
-}
-
-std::string Services::not_ready() const {
-  if (stopping_) return "Application is stopping";
-  const std::int64_t ready_at = ready_at_monotonic_ns_;
-  if (ready_at == 0 || !ingester_->ready()) return "Ingester not ready: starting";
-  if (!bucket_watch_->known()) return bucket_watch_->trouble();
-  if (clock_.monotonic_ns() < ready_at)
-    return "Ingester not ready: waiting for " + std::to_string(config_.ingester.min_ready_duration / kNanosPerSecond) + "s after being ready";
-  return "";
-}
-
-std::vector<api::ServiceState> Services::states() const {
-  const char* state = stopping_ ? "Stopping" : ready_at_monotonic_ns_ == 0 ? "Starting" : "Running";
-  std::vector<api::ServiceState> out;
-  for (const std::string& name : running_modules()) out.push_back({name, state});
-  return out;
-}
-
 // The marker makes the decision survive a restart between the request and the end of the process.
 Result<void> Services::set_prepare_shutdown(bool on) {
   const std::string& directory = config_.ingester.shutdown_marker_path;
@@ -267,22 +227,32 @@ void Services::reload_limits() {
   if (Result<void> keys = buckets_->reload_keys(); !keys.ok()) log::error("encryption keys not reloaded, the last good ones stay", {{"err", keys.error().message()}});
 }
 
+void Services::stop_ingester() {
+  const bool leaving = ingester_->prepare_shutdown();
+  ingester_->stop();
+  // Gone for good as asked; a later start in this directory is a new beginning.
+  if (leaving && !config_.ingester.shutdown_marker_path.empty())
+    if (Result<void> removed = files_.remove(config_.ingester.shutdown_marker_path + "/" + kShutdownMarker); !removed.ok())
+      log::warn("shutdown marker not removed", {{"err", removed.error().message()}});
+}
+
 void Services::stop() {
   stopping_ = true;
+  const bool for_good = ingester_ && ingester_->prepare_shutdown();
+  if (shared()) {
+    // Pushes go elsewhere first; what is in memory can be read until it is flushed or left to the log.
+    cluster_->leave();
+    if (ingester_) stop_ingester();
+  }
   if (server_) server_->stop(config_.server.graceful_shutdown_timeout / kNanosPerMilli);
   if (ruler_) ruler_->stop();
   if (notifier_) notifier_->stop();
   if (remote_writer_) remote_writer_->stop();
   if (compactor_) compactor_->stop();
+  member_watch_.reset();
   if (bucket_watch_) bucket_watch_->stop();
-  if (ingester_) {
-    const bool leaving = ingester_->prepare_shutdown();
-    ingester_->stop();
-    // Gone for good as asked; a later start in this directory is a new beginning.
-    if (leaving && !config_.ingester.shutdown_marker_path.empty())
-      if (Result<void> removed = files_.remove(config_.ingester.shutdown_marker_path + "/" + kShutdownMarker); !removed.ok())
-        log::warn("shutdown marker not removed", {{"err", removed.error().message()}});
-  }
+  if (ingester_ && !shared()) stop_ingester();
+  if (shared()) cluster_->stop(for_good);
   limits_.stop();
   server_.reset();
   read_routes_.reset();   // waits for queries that outlasted the grace period
@@ -294,6 +264,9 @@ void Services::stop() {
   compactor_.reset();
   querier_.reset();
   distributor_.reset();
+  ingester_service_.reset();
+  cluster_.reset();               // calls of peers that still run end before the ingester does
+  local_view_.reset();
   ingester_.reset();
   bucket_watch_.reset();
   store_.reset();

@@ -1,8 +1,10 @@
-// The modules of one process, built from the bottom up and stopped from the top down.
+// The modules of one process, as -target chooses them, built from the bottom up and stopped from the top down.
 //
-//   files → buckets → store → ingester → distributor ┐
-//                       └──────┴→ querier ───────────┴→ HTTP server
-//                       └→ compactor       └→ ruler → Alertmanagers
+//   files → buckets → store → ingester ─┬→ distributor ┐
+//                       │     cluster ──┴→ querier ────┴→ HTTP server
+//                       └→ compactor        └→ ruler → Alertmanagers
+//
+// In an installation of several processes, distributor and querier use the cluster's ingesters instead of their own.
 #pragma once
 
 #include <atomic>
@@ -14,7 +16,9 @@
 
 #include "bucket_watch.h"
 #include "buckets.h"
+#include "cluster.h"
 #include "directory_lock.h"
+#include "member_watch.h"
 #include "skald/api/status_pages.h"
 #include "skald/compactor/compactor.h"
 #include "skald/compactor/delete_requests.h"
@@ -33,13 +37,14 @@
 #include "skald/ruler/rule_store.h"
 #include "skald/ruler/ruler.h"
 #include "skald/store/store.h"
+#include "targets.h"
 
 namespace skald::app {
 
 class Services {
  public:
   // `terminate` is called (from any thread) when a request asks the process to stop.
-  Services(config::Config config, std::function<void()> terminate);
+  Services(config::Config config, Modules modules, std::function<void()> terminate);
   ~Services();
 
   // Listens, then opens the data and replays what a crash left: until that is done all but status pages answer 503. On
@@ -54,13 +59,20 @@ class Services {
   const config::Config& config() const { return config_; }
 
  private:
+  bool shared() const { return cluster_ != nullptr; }
+  rpc::IngesterClient& ingesters() { return shared() ? cluster_->ingesters() : *ingester_; }
   Result<void> open_data();
   Result<void> open_buckets_and_log();
   Result<void> build_modules();
   Result<store::StoreOptions> open_caches();
   Result<void> build_ruler();
   void build_server();
+  void add_write_routes();
+  void add_read_routes();
+  void add_backend_routes();
   Result<void> load_data();
+  Result<void> replay();
+  void stop_ingester();
   std::optional<http::Response> refuse_while_starting(const http::Request& request) const;
   engine::Deletions deletions_of(const std::string& tenant) const;   // what delete requests hide from queries
   std::string delete_generation(const std::string& tenants) const;   // another text after each change of their delete requests
@@ -69,6 +81,7 @@ class Services {
   Result<void> set_prepare_shutdown(bool on);
 
   const config::Config config_;
+  const Modules modules_;
   const std::function<void()> terminate_;
   const Clock& clock_ = system_clock();
   obs::Registry& registry_;
@@ -81,7 +94,10 @@ class Services {
   std::optional<Buckets> buckets_;
   std::shared_ptr<cache::Cache> results_cache_;   // null: answers are not kept
   std::unique_ptr<store::Store> store_;
+  std::unique_ptr<Cluster> cluster_;              // null: this process is alone
   std::unique_ptr<ingester::Ingester> ingester_;
+  std::unique_ptr<rpc::IngesterClient> local_view_;        // what peers see of it
+  std::unique_ptr<rpc::IngesterService> ingester_service_;
   std::unique_ptr<distributor::Distributor> distributor_;
   std::unique_ptr<querier::Querier> querier_;
   std::unique_ptr<compactor::DeleteStore> deletes_;
@@ -95,6 +111,7 @@ class Services {
   std::unique_ptr<api::StatusPages> status_;
   std::shared_ptr<void> read_routes_;        // running queries; needs what is above
   std::unique_ptr<http::Server> server_;     // last: first to stop
+  std::unique_ptr<MemberWatch> member_watch_;
   std::atomic<std::int64_t> ready_at_monotonic_ns_{0};   // 0: not started
   std::atomic<bool> stopping_{false};
 };

@@ -13,7 +13,7 @@ namespace {
 #define SKALD_LIMIT_LATER(name, kind, flag) {#name, Kind::kind, SKALD_LIMIT(name), flag, false}
 
 constexpr LimitKey kKeys[] = {
-    SKALD_LIMIT_LATER(ingestion_rate_strategy, kString, "distributor.ingestion-rate-limit-strategy"),
+    SKALD_LIMIT_OF(ingestion_rate_strategy, kString, "distributor.ingestion-rate-limit-strategy"),
     SKALD_LIMIT_OF(ingestion_rate_mb, kFloat, "distributor.ingestion-rate-limit-mb"),
     SKALD_LIMIT_OF(ingestion_burst_size_mb, kFloat, "distributor.ingestion-burst-size-mb"),
     SKALD_LIMIT_OF(max_label_name_length, kInt, "validation.max-length-label-name"),

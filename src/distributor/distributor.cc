@@ -124,7 +124,8 @@ void Distributor::push(const CallContext& ctx, PushJob job, std::function<void(R
     count_discards(state_->metrics, ctx.tenant, limits, otlp, built.discards);
     return done(refusal(built.errors));
   }
-  const double rate = limits.ingestion_rate_mb * 1048576;
+  double rate = limits.ingestion_rate_mb * 1048576;
+  if (state_->options.share && limits.ingestion_rate_strategy == "global") rate *= state_->options.share();
   if (!tenant->bucket().take(static_cast<double>(bytes), rate, limits.ingestion_burst_size_mb * 1048576,
                              state_->clock.monotonic_ns())) {
     built.discards.add(Reason::kRateLimited, lines, bytes);

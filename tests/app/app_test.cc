@@ -69,13 +69,34 @@ int post(std::uint16_t port, const std::string& path, const std::string& body) {
   return got > 12 ? std::atoi(answer + 9) : -3;
 }
 
-TEST(Targets, EverythingInOneProcessIsWhatThisReleaseRuns) {
-  EXPECT_TRUE(check_targets({"all"}).ok());
-  EXPECT_TRUE(check_targets({"read", "write", "backend"}).ok());
-  EXPECT_EQ(check_targets({"write"}).error().code(), ErrorCode::kUnimplemented);
-  EXPECT_THAT(check_targets({"querier"}).error().message(), HasSubstr("target querier is not available in this release"));
-  EXPECT_THAT(check_targets({"all", "reed"}).error().message(), HasSubstr("unrecognised module name: reed"));
+config::Config with_targets(std::vector<std::string> targets, bool shared) {
+  config::Config config = config_in("/d", shared ? "memberlist: {join_members: [127.0.0.1]}" : "");
+  config.target = std::move(targets);
+  return config;
+}
+
+Modules alone() { return modules_of(with_targets({"all"}, false)).value(); }
+
+TEST(Targets, AreModules) {
+  const Result<Modules> all = modules_of(with_targets({"all"}, false));
+  ASSERT_TRUE(all.ok());
+  EXPECT_TRUE(all->ingester && all->distributor && all->querier && all->compactor && all->ruler && !all->scheduler && !all->shared);
+  const Result<Modules> parts = modules_of(with_targets({"read", "write", "backend"}, false));
+  ASSERT_TRUE(parts.ok());
+  EXPECT_EQ(parts->names(), all->names());
+  const Result<Modules> write = modules_of(with_targets({"write"}, true));
+  ASSERT_TRUE(write.ok());
+  EXPECT_TRUE(write->ingester && write->distributor && !write->queries() && !write->backend() && write->shared);
+  const Result<Modules> backend = modules_of(with_targets({"backend"}, true));
+  ASSERT_TRUE(backend.ok());
+  EXPECT_TRUE(backend->compactor && backend->ruler && backend->scheduler && backend->index_gateway && !backend->ingester);
   EXPECT_THAT(list_targets(), HasSubstr("write\n  distributor\n  ingester\n"));
+}
+
+TEST(Targets, APartNeedsARingThatIsShared) {
+  EXPECT_THAT(modules_of(with_targets({"write"}, false)).error().message(), HasSubstr("target write is part of an installation"));
+  EXPECT_THAT(modules_of(with_targets({"all", "reed"}, false)).error().message(), HasSubstr("unrecognised module name: reed"));
+  EXPECT_THAT(modules_of(with_targets({"bloom-builder"}, true)).error().message(), HasSubstr("target bloom-builder does not exist here"));
 }
 
 TEST(Options, KeysReachTheModules) {
@@ -122,7 +143,7 @@ TEST(Health, RefusesUrlsItCannotAsk) {
 
 TEST(Services, StartServeAndStopOnAnEmptyDirectory) {
   const Directory directory;
-  Services services(config_in(directory.path()), [] {});
+  Services services(config_in(directory.path()), alone(), [] {});
   const Result<void> started = services.start();
   ASSERT_TRUE(started.ok()) << started.error().message();
   const std::string base = "http://127.0.0.1:" + std::to_string(services.port());
@@ -140,7 +161,7 @@ TEST(Services, StartServeAndStopOnAnEmptyDirectory) {
 TEST(Services, ADamagedIndexObjectDoesNotKeepTheServerDown) {
   const Directory directory;
   {
-    Services services(config_in(directory.path(), "ingester: {wal: {flush_on_shutdown: true}}\n"), [] {});
+    Services services(config_in(directory.path(), "ingester: {wal: {flush_on_shutdown: true}}\n"), alone(), [] {});
     ASSERT_TRUE(services.start().ok());
     ASSERT_EQ(post(services.port(), "/loki/api/v1/push", "{\"streams\":[{\"stream\":{\"app\":\"x\"},\"values\":[[\"" + std::to_string(system_clock().now_ns()) + "\",\"a line\"]]}]}"), 204);
     services.stop();
@@ -152,7 +173,7 @@ TEST(Services, ADamagedIndexObjectDoesNotKeepTheServerDown) {
     ++damaged;
   }
   ASSERT_GT(damaged, 0u);
-  Services services(config_in(directory.path()), [] {});
+  Services services(config_in(directory.path()), alone(), [] {});
   const Result<void> started = services.start();
   ASSERT_TRUE(started.ok()) << started.error().message();
   const std::string base = "http://127.0.0.1:" + std::to_string(services.port());
@@ -163,9 +184,9 @@ TEST(Services, ADamagedIndexObjectDoesNotKeepTheServerDown) {
 
 TEST(Services, TwoProcessesNeverShareADirectory) {
   const Directory directory;
-  Services first(config_in(directory.path()), [] {});
+  Services first(config_in(directory.path()), alone(), [] {});
   ASSERT_TRUE(first.start().ok());
-  Services second(config_in(directory.path()), [] {});
+  Services second(config_in(directory.path()), alone(), [] {});
   const Result<void> started = second.start();
   ASSERT_FALSE(started.ok());
   EXPECT_THAT(started.error().message(), HasSubstr("is in use by another process"));
@@ -173,7 +194,7 @@ TEST(Services, TwoProcessesNeverShareADirectory) {
 
 TEST(Services, AMissingRuntimeFileIsFatalAtStart) {
   const Directory directory;
-  Services services(config_in(directory.path(), "runtime_config: {file: /nonexistent/overrides.yaml}\n"), [] {});
+  Services services(config_in(directory.path(), "runtime_config: {file: /nonexistent/overrides.yaml}\n"), alone(), [] {});
   const Result<void> started = services.start();
   ASSERT_FALSE(started.ok());
   EXPECT_THAT(started.error().message(), HasSubstr("/nonexistent/overrides.yaml"));
@@ -223,7 +244,7 @@ TEST(Fsck, FindsMissingAndDamagedObjects) {
   const Directory directory;
   io::FileSystem& files = io::posix_file_system();
   {
-    Services services(config_in(directory.path(), "ingester: {wal: {flush_on_shutdown: true}}\n"), [] {});
+    Services services(config_in(directory.path(), "ingester: {wal: {flush_on_shutdown: true}}\n"), alone(), [] {});
     ASSERT_TRUE(services.start().ok());
     ASSERT_EQ(post(services.port(), "/loki/api/v1/push", "{\"streams\":[{\"stream\":{\"app\":\"x\"},\"values\":[[\"" + std::to_string(system_clock().now_ns()) + "\",\"a line\"]]}]}"), 204);
     services.stop();
@@ -252,7 +273,7 @@ TEST(Fsck, FindsMissingAndDamagedObjects) {
 TEST(Services, PrepareShutdownIsRememberedOverARestartAndFlushesAtTheEnd) {
   const Directory directory;
   {
-    Services services(config_in(directory.path()), [] {});
+    Services services(config_in(directory.path()), alone(), [] {});
     ASSERT_TRUE(services.start().ok());
     EXPECT_EQ(post(services.port(), "/ingester/prepare_shutdown", ""), 204);
     EXPECT_TRUE(std::filesystem::exists(directory.path() + "/shutdown-requested.txt"));
@@ -264,7 +285,7 @@ TEST(Services, AMarkerLeftByAnEarlierProcessIsHonoured) {
   const Directory directory;
   std::ofstream(directory.path() + "/shutdown-requested.txt") << "x";
   config::Config config = config_in(directory.path());
-  Services services(config, [] {});
+  Services services(config, alone(), [] {});
   ASSERT_TRUE(services.start().ok());
   ASSERT_EQ(post(services.port(), "/loki/api/v1/push", "{\"streams\":[{\"stream\":{\"app\":\"x\"},\"values\":[[\"" + std::to_string(system_clock().now_ns()) + "\",\"a line\"]]}]}"), 204);
   services.stop();
@@ -274,7 +295,7 @@ TEST(Services, AMarkerLeftByAnEarlierProcessIsHonoured) {
 TEST(Services, ShutdownByRequestAsksTheProcessToStop) {
   const Directory directory;
   std::atomic<int> asked{0};
-  Services services(config_in(directory.path()), [&] { ++asked; });
+  Services services(config_in(directory.path()), alone(), [&] { ++asked; });
   ASSERT_TRUE(services.start().ok());
   EXPECT_EQ(post(services.port(), "/ingester/shutdown?terminate=false", ""), 204);
   EXPECT_EQ(asked.load(), 0);

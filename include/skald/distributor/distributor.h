@@ -27,6 +27,8 @@ struct DistributorOptions {
   std::uint64_t body_bytes_max = 100ULL << 20;           // as sent: distributor.max_recv_msg_size
   std::uint64_t decompressed_bytes_max = 5000ULL << 20;  // distributor.max_decompressed_size
   std::size_t label_cache_bytes = 64 << 20;
+  // With the global strategy of ingestion rates: this distributor's part of them, by the number of its peers. Null: all.
+  std::function<double()> share = nullptr;
 };
 
 // Thread-safe. Owned by the process; ingester and limits outlive it.
