@@ -1,7 +1,8 @@
 #include "skald/api/status_pages.h"
 
-#include "ring_page.h"
+#include "api/ring_page.h"
 #include "skald/api/json.h"
+#include "skald/api/ring_pages.h"
 #include "skald/api/status.h"
 #include "skald/api/tenant.h"
 #include "skald/obs/log.h"
@@ -112,25 +113,20 @@ http::Response StatusPages::log_level(const http::Request& request) const {
 }
 
 http::Response StatusPages::ring(const http::Request& request, const std::string& title, std::size_t tokens) const {
-  if (request.method == "POST") {
-    // Forgetting the only member changes nothing: it is alive and registers again at once. Answer as after a forget.
-    http::Response out = http::Response::empty(302);
-    const std::size_t slash = request.path.rfind('/');
-    out.headers.push_back({"Location", slash == std::string::npos ? "." : request.path.substr(slash + 1)});
-    return out;
-  }
-  const std::string* accept = request.header("Accept");
-  const bool as_json = accept && accept->find("application/json") != std::string::npos;
-  const std::string reason = sources_.not_ready();
-  const RingView view{title, sources_.member, reason.empty() ? "ACTIVE" : "JOINING", sources_.clock.now_ns(), member_tokens(sources_.member.id, tokens)};
-  if (as_json) return json(200, ring_json(view));
-  http::Response out;
-  out.content_type = "text/html; charset=utf-8";
-  out.body = ring_html(view, request.query.get("tokens") != nullptr);
-  return out;
+  // Forgetting the only member changes nothing: it is alive and registers again at once. Answer as after a forget.
+  if (request.method == "POST") return back_to_page();
+  RingRow row;
+  row.id = sources_.member.id;
+  row.state = sources_.not_ready().empty() ? "ACTIVE" : "JOINING";
+  row.address = sources_.member.address;
+  row.zone = sources_.member.zone;
+  row.heartbeat_ns = sources_.clock.now_ns();
+  row.registered_ns = sources_.member.registered_ns;
+  row.tokens = member_tokens(row.id, tokens);
+  row.ownership = 1;
+  const std::int64_t now_ns = row.heartbeat_ns;
+  return ring_page(RingView{title, now_ns, {std::move(row)}}, request);
 }
-
-http::Response StatusPages::memberlist() const { return plain(200, "This instance doesn't use memberlist.\n"); }
 
 void StatusPages::add_routes(http::Server& server) const {
   using RequestPtr = std::shared_ptr<http::Request>;
@@ -155,7 +151,8 @@ void StatusPages::add_routes(http::Server& server) const {
   add({"GET"}, "/services", "services", io, [this](const Request&) { return services(); });
   add({"GET"}, "/loki/api/v1/status/buildinfo", "loki_api_v1_status_buildinfo", io, [this](const Request&) { return build_info(); });
   add({"GET", "POST"}, "/log_level", "log_level", io, [this](const Request& r) { return log_level(r); });
-  add({"GET"}, "/memberlist", "memberlist", io, [this](const Request&) { return memberlist(); });
+  if (!sources_.alone) return;
+  add_memberlist_route(server, nullptr, sources_.clock);
   struct RingRoute {
     const char* pattern;
     const char* name;

@@ -193,7 +193,7 @@ std::vector<Memberlist::Value> GossipValues::values() const {
   const std::lock_guard lock(shared_->mutex);
   std::vector<Memberlist::Value> out;
   for (const auto& [key, entry] : shared_->entries)
-    if (!entry.deleted) out.push_back({.key = key, .codec = std::string(kRingCodec), .version = entry.version, .desc = entry.desc, .bytes = encode(entry.desc).size()});
+    if (!entry.deleted) out.push_back({.key = key, .codec = std::string(kRingCodec), .version = entry.version, .updated_ms = entry.updated_ms, .desc = entry.desc, .bytes = encode(entry.desc).size()});
   return out;
 }
 

@@ -118,19 +118,5 @@ TEST_F(Pages, RingsAreHtmlOrJsonByAccept) {
   EXPECT_EQ(forget.status, 302);
 }
 
-TEST(RingPage, TokensAreStableSortedAndDistinct) {
-  const auto tokens = member_tokens("node-1", 128);
-  EXPECT_EQ(tokens.size(), 128u);
-  EXPECT_TRUE(std::is_sorted(tokens.begin(), tokens.end()));
-  EXPECT_EQ(tokens, member_tokens("node-1", 128));
-  EXPECT_NE(tokens, member_tokens("node-2", 128));
-}
-
-TEST(RingPage, NamesAreEscaped) {
-  const std::string html = ring_html({"T", {"<b>\"x", "", "", 0}, "ACTIVE", 0, {}}, false);
-  EXPECT_THAT(html, HasSubstr("&lt;b&gt;&#34;x"));
-  EXPECT_THAT(html, Not(HasSubstr("<b>")));
-}
-
 }  // namespace
 }  // namespace skald::api

@@ -23,7 +23,7 @@ struct ServiceState {
   std::string state;            // Running, Starting, Stopping
 };
 
-// One member: this process.
+// This process, where it shares no ring with others.
 struct RingMember {
   std::string id, address, zone;
   std::int64_t registered_ns = 0;
@@ -38,6 +38,8 @@ struct StatusSources {
   RingMember member;
   std::function<std::string()> not_ready;                  // empty text: ready
   std::function<std::vector<ServiceState>()> services;
+  // Rings as one member sees them that is alone. False: add_ring_routes() and add_memberlist_route() (ring_pages.h) show them.
+  bool alone = true;
 };
 
 // Thread-safe; `sources` and what they refer to outlive the server.
@@ -55,7 +57,6 @@ class StatusPages {
   http::Response build_info() const;
   http::Response log_level(const http::Request& request) const;      // GET, POST log_level=…
   http::Response ring(const http::Request& request, const std::string& title, std::size_t tokens) const;
-  http::Response memberlist() const;
 
  private:
   StatusSources sources_;

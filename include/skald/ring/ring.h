@@ -87,7 +87,8 @@ class Ring {
   Ring(KvStore& kv, RingOptions options, obs::Registry& registry, const Clock& clock = system_clock());
   ~Ring();
   std::shared_ptr<const Picture> picture() const;
-  std::int64_t now_s() const { return clock_.now_ns() / kNanosPerSecond; }
+  std::int64_t now_ns() const { return clock_.now_ns(); }
+  std::int64_t now_s() const { return now_ns() / kNanosPerSecond; }
   const RingOptions& options() const { return options_; }
   // Waits until the store has told the ring's value once. kDeadlineExceeded, kCancelled.
   Result<void> wait_until_known(const CallContext& ctx) const;

@@ -41,6 +41,7 @@ class Memberlist {
   struct Value {
     std::string key, codec;
     std::uint64_t version = 0;                     // counts local changes
+    std::int64_t updated_ms = 0;                   // Unix; 0: not told
     Desc desc;                                     // with tombstones
     std::size_t bytes = 0;
   };
