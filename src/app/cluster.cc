@@ -83,8 +83,11 @@ Result<void> Cluster::open_store(obs::Registry& registry) {
     kv_ = &memberlist_->kv();
     return {};
   }
-  if (kv.store == "etcd") SKALD_TRY(own_kv_, ring::open_etcd_kv(kv.etcd, registry));
-  if (kv.store == "consul") SKALD_TRY(own_kv_, ring::open_consul_kv(kv.consul, registry));
+  if (kv.store == "etcd") {
+    SKALD_TRY(own_kv_, ring::open_etcd_kv(kv.etcd, registry));
+  } else if (kv.store == "consul") {
+    SKALD_TRY(own_kv_, ring::open_consul_kv(kv.consul, registry));
+  }
   if (!own_kv_) return Error(ErrorCode::kUnimplemented, "common.ring.kvstore.store " + kv.store + " cannot be shared; use memberlist, etcd or consul");
   kv_ = own_kv_.get();
   return {};
@@ -157,7 +160,9 @@ Result<std::unique_ptr<Cluster>> Cluster::open(const config::Config& config, con
 }
 
 Result<void> Cluster::join() {
-  if (ingester_entry_) SKALD_TRY_VOID(ingester_entry_->start());
+  if (ingester_entry_) {
+    SKALD_TRY_VOID(ingester_entry_->start());
+  }
   if (backend_entry_) {
     SKALD_TRY_VOID(backend_entry_->start());
     backend_entry_->activate();

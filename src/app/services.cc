@@ -108,7 +108,9 @@ Result<void> Services::start() {
 // Constructed only; nothing is read yet.
 Result<void> Services::build_modules() {
   SKALD_TRY(store::StoreOptions store_settings, open_caches());
-  if (modules_.shared) SKALD_TRY(cluster_, Cluster::open(config_, modules_, files_, registry_, clock_));
+  if (modules_.shared) {
+    SKALD_TRY(cluster_, Cluster::open(config_, modules_, files_, registry_, clock_));
+  }
   store_ = std::make_unique<store::Store>(buckets_->data(), query_pool_, registry_, std::move(store_settings));
   deletes_ = std::make_unique<compactor::DeleteStore>(buckets_->deletes(), clock_, system_random(), config_.compactor.delete_request_cancel_period);
   // Who answers no queries needs to know little of what others write.
