@@ -114,6 +114,10 @@ class Namespaces:
             lines.append(("output", "ip daddr %s %s" % (peers, "drop")))
         self.rules(number, lines)
 
+    def cut_port(self, number, address, port):
+        """The same for one server at an address that has several."""
+        self.rules(number, [("output", "ip daddr %s tcp dport %d drop" % (address, port)), ("input", "ip saddr %s tcp sport %d drop" % (address, port))])
+
     def lose(self, number, percent):
         self.rules(number, [(hook, "numgen random mod 100 < %d drop" % percent) for hook in ("input", "output")])
 

@@ -19,7 +19,7 @@ def refusal(target):
     with tempfile.TemporaryDirectory() as directory:
         path = os.path.join(directory, "config.yaml")
         with open(path, "w") as f:
-            f.write("auth_enabled: false\n")
+            f.write("auth_enabled: false\nmemberlist: {join_members: [127.0.0.1]}\n")
         done = subprocess.run([BINARY, "-config.file=" + path, "-target=" + target, "-verify-config"], capture_output=True, text=True, cwd=directory, timeout=60)
         return None if done.returncode == 0 else done.stderr.strip()
 
@@ -62,6 +62,7 @@ class Installation:
 
     def __init__(self, store, layout, limits=None, base=None, nginx=None):
         self.store, self.limits, self.base, self.nginx, self.port, self.gossip_port = store, limits, base, nginx, free_port(), free_port()
+        self.gateway_values = {}   # further values of gateway/gateway.env
         self.members = [Member(self, name, target, "127.0.1.%d" % (i + 1)) for i, (name, target) in enumerate(layout)]
 
     def of(self, target):
@@ -105,7 +106,7 @@ class Installation:
             names = {target + ".skald.test": [m.address for m in self.of(target)] for target in ("write", "read", "backend")}
             self.names = gateway.NameServer(names)
             urls = {"GATEWAY_%s_URL" % t.upper(): "http://%s.skald.test:%d" % (t, self.port) for t in ("write", "read", "backend")}
-            self.gateway = gateway.Gateway(GATEWAY_RESOLVER="127.0.0.1:%d valid=1s ipv6=off" % self.names.port, **urls)
+            self.gateway = gateway.Gateway(GATEWAY_RESOLVER="127.0.0.1:%d valid=1s ipv6=off" % self.names.port, **urls, **self.gateway_values)
             if self.nginx:
                 self.gateway.text = self.translated()
             self.gateway.start()
