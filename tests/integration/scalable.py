@@ -83,6 +83,8 @@ class Installation:
         common = config["common"]
         common.update(path_prefix=data, instance_addr=member.address, compactor_address="http://" + backend)
         common["ring"].update(instance_id=member.name)
+        if len(self.of("write")) == 1:
+            common["replication_factor"] = 1
         shipper = config.get("storage_config", {}).get("tsdb_shipper")
         if shipper:
             shipper["index_gateway_client"]["server_address"] = backend
