@@ -18,7 +18,6 @@ namespace {
 
 constexpr std::int64_t kPeerConnectNs = 2 * kNanosPerSecond;
 constexpr std::int64_t kLeaveNs = 2 * kNanosPerSecond;
-constexpr std::int64_t kForgetCallNs = 10 * kNanosPerSecond;
 constexpr std::int64_t kForgetAfterTimeouts = 10;
 constexpr std::size_t kBackendTokens = 128;
 
@@ -209,13 +208,6 @@ std::string Cluster::not_ready() const {
   }
   if (backend_entry_) return backend_entry_->not_ready();
   return "";
-}
-
-Result<void> Cluster::forget(const ring::Ring& ring, const std::string& id) {
-  CallContext ctx;
-  ctx.clock = &clock_;
-  ctx.deadline_monotonic_ns = clock_.monotonic_ns() + kForgetCallNs;
-  return (&ring == backend_ring_.get() ? *backend_ring_ : *ingester_ring_).forget(id, ctx);
 }
 
 std::vector<std::string> Cluster::backend_urls() const {

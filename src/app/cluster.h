@@ -41,9 +41,8 @@ class Cluster {
   std::string not_ready() const;
 
   rpc::IngesterClient& ingesters() { return *set_; }
-  const ring::Ring& ingester_ring() const { return *ingester_ring_; }
-  const ring::Ring& backend_ring() const { return *backend_ring_; }
-  Result<void> forget(const ring::Ring& ring, const std::string& id);
+  ring::Ring& ingester_ring() { return *ingester_ring_; }
+  ring::Ring& backend_ring() { return *backend_ring_; }
   ring::Memberlist* memberlist() { return memberlist_.get(); }   // null: another store
   http::Client& peers() { return *client_; }
   const std::string& id() const { return id_; }

@@ -67,6 +67,7 @@ class Services {
   Result<store::StoreOptions> open_caches();
   Result<void> build_ruler();
   void build_server();
+  void add_ring_pages();
   void add_write_routes();
   void add_read_routes();
   void add_backend_routes();

@@ -5,6 +5,7 @@
 #include "skald/api/deletes.h"
 #include "skald/api/push.h"
 #include "skald/api/read.h"
+#include "skald/api/ring_pages.h"
 #include "skald/api/rules.h"
 #include "version.h"
 
@@ -13,14 +14,14 @@ namespace {
 
 // Pages that say how the process is doing; all others need the data.
 bool served_while_starting(const std::string& path) {
-  for (const char* page : {"/ready", "/metrics", "/services", "/config", "/log_level", "/loki/api/v1/status/buildinfo"})
+  for (const char* page : {"/ready", "/metrics", "/services", "/config", "/log_level", "/loki/api/v1/status/buildinfo", "/ring", "/memberlist"})
     if (path == page) return true;
-  return false;
+  return path.ends_with("/ring");
 }
 
 // Taken, and answered from memory, while the bucket cannot be read.
 bool needs_no_bucket(const std::string& path) {
-  return path.ends_with("/push") || path.starts_with("/otlp/") || path.starts_with(std::string(rpc::kPathPrefix) + "ingester/") || path.ends_with("/ring") || path == "/memberlist";
+  return path.ends_with("/push") || path.starts_with("/otlp/") || path.starts_with(std::string(rpc::kPathPrefix) + "ingester/");
 }
 
 }  // namespace
@@ -41,12 +42,25 @@ void Services::build_server() {
   server_ = std::make_unique<http::Server>(server_options(config_), request_pool_, registry_);
   server_->set_gate([this](const http::Request& request) { return refuse_while_starting(request); });
   api::StatusSources sources{config_, limits_, registry_, clock_, build_info(), {instance_id(config_), instance_address(config_), "", clock_.now_ns()},
-                             [this] { return not_ready(); }, [this] { return states(); }};
+                             [this] { return not_ready(); }, [this] { return states(); }, !shared()};
   status_ = std::make_unique<api::StatusPages>(std::move(sources));
   status_->add_routes(*server_);
+  if (shared()) add_ring_pages();
   if (modules_.ingester || modules_.distributor) add_write_routes();
   if (modules_.queries()) add_read_routes();
   if (modules_.backend()) add_backend_routes();
+}
+
+// Distributors are the ingesters' ring; what backends run, they find in one ring of theirs.
+void Services::add_ring_pages() {
+  ring::Ring* const ingesters = &cluster_->ingester_ring();
+  ring::Ring* const backends = &cluster_->backend_ring();
+  std::vector<api::RingPageSource> pages = {{"/ring", "Ingester Ring", ingesters}, {"/distributor/ring", "Distributor Ring", ingesters},
+                                            {"/compactor/ring", "Compactor Ring", backends}, {"/ruler/ring", "Ruler Ring", backends},
+                                            {"/scheduler/ring", "Scheduler Ring", backends}, {"/indexgateway/ring", "Index Gateway Ring", backends}};
+  if (config_.pattern_ingester.enabled) pages.push_back({"/pattern/ring", "Pattern Ring", ingesters});
+  api::add_ring_routes(*server_, std::move(pages));
+  api::add_memberlist_route(*server_, cluster_->memberlist(), clock_);
 }
 
 void Services::add_write_routes() {
