@@ -44,6 +44,13 @@ Result<Value> evaluate_operand(Evaluation& evaluation, const logql::MetricExpr& 
   return value;
 }
 
+Error too_many_series(std::size_t max_series) {
+  return Error(ErrorCode::kInvalidArgument,
+               "maximum number of series (" + std::to_string(max_series) +
+                   ") reached for a single query; consider reducing query cardinality by adding more specific stream selectors, "
+                   "reducing the time range, or aggregating results with functions like sum(), count() or topk()");
+}
+
 Result<void> check_series(Evaluation& evaluation, Value& value) {
   const std::size_t limit = evaluation.limits.max_series;
   if (limit == 0 || value.series.size() <= limit) return {};
@@ -53,10 +60,7 @@ Result<void> check_series(Evaluation& evaluation, Value& value) {
     if (evaluation.warnings.empty()) evaluation.warnings.push_back(std::move(warning));
     return {};
   }
-  return Error(ErrorCode::kInvalidArgument,
-               "maximum number of series (" + std::to_string(limit) +
-                   ") reached for a single query; consider reducing query cardinality by adding more specific stream selectors, "
-                   "reducing the time range, or aggregating results with functions like sum(), count() or topk()");
+  return too_many_series(limit);
 }
 
 model::Labels group_labels(const model::Labels& labels, const logql::Grouping& grouping) {

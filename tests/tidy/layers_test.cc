@@ -20,7 +20,7 @@ const std::map<std::string, int>& layers() {
       {"model", 2},  {"config", 2},                                                                           //
       {"chunk", 3},  {"index", 3},       {"wal", 3},      {"objstore", 3}, {"logql", 3}, {"cache", 3}, {"ring", 3},                      //
       {"pattern", 4}, {"rpc", 4},    {"engine", 4},      {"store", 4},                                                        //
-      {"distributor", 5}, {"ingester", 5}, {"querier", 5}, {"ruler", 5}, {"compactor", 5},                                                    //
+      {"distributor", 5}, {"ingester", 5}, {"querier", 5}, {"frontend", 5}, {"ruler", 5}, {"compactor", 5},                                                    //
       {"api", 6},    {"app", 7},
   };
   return table;

@@ -18,6 +18,9 @@
 namespace skald::cache {
 class Cache;
 }
+namespace skald::frontend {
+class Runner;
+}
 
 namespace skald::api {
 
@@ -42,6 +45,9 @@ struct ReadOptions {
   // cached answers unreachable. Null: what deletions hide at present decides, which is not enough for a cache that
   // outlives the process.
   std::function<std::string(const std::string& tenant)> cache_generation = nullptr;
+  // Queries are cut into parts that it runs (frontend/split.h); null: each is evaluated in this process as a whole.
+  std::shared_ptr<frontend::Runner> runner = nullptr;
+  std::int64_t max_retries = 5;                       // query_range.max_retries: of what runs here and was out of reach
 };
 
 // Everything outlives the server.

@@ -31,6 +31,9 @@ struct EngineLimits {
   bool partial_results = false;           // too many series: cut and warn instead of failing (Logs Drilldown)
 };
 
+// What a query is refused with that has more series than `max_series`.
+Error too_many_series(std::size_t max_series);
+
 class Engine {
  public:
   Engine(Source& source, exec::Pool& pool);
