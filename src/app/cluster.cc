@@ -71,7 +71,7 @@ Result<std::string> peer_address(const config::Config& config) {
 }
 
 Cluster::Cluster(const config::Config& config, const Modules& modules, const Clock& clock)
-    : config_(config), modules_(modules), clock_(clock), id_(instance_id(config)), scheme_(config.server.tls_cert_file.empty() ? "http://" : "https://") {}
+    : config_(config), modules_(modules), clock_(clock), id_(instance_id(config)), scheme_(config.server.tls_cert_file.empty() && !config.peers.tls.enabled ? "http://" : "https://") {}
 
 Cluster::~Cluster() = default;
 

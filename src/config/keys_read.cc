@@ -21,7 +21,7 @@ constexpr Key kKeys[] = {
     {"query_range.results_cache.compression", Kind::kString, ""},
     {"query_range.cache_results", Kind::kBool, "false", SKALD_MEMBER(query_range.cache_results), "querier.cache-results"},
     {"query_range.results_cache.cache.embedded_cache.enabled", Kind::kBool, "true", SKALD_MEMBER(query_range.results_cache.embedded_enabled), "frontend.embedded-cache.enabled"},
-    {"query_range.max_retries", Kind::kInt, "5", nullptr, "querier.max-retries-per-request"},
+    {"query_range.max_retries", Kind::kInt, "5", SKALD_MEMBER(query_range.max_retries), "querier.max-retries-per-request"},
     {"query_range.parallelise_shardable_queries", Kind::kBool, "true", nullptr, "querier.parallelise-shardable-queries"},
     {"query_range.shard_aggregations", Kind::kString, ""},
     {"query_range.cache_index_stats_results", Kind::kBool, "true", SKALD_MEMBER(query_range.cache_index_stats_results), "querier.cache-index-stats-results"},

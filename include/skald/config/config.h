@@ -158,6 +158,7 @@ struct Config {
   QuerierConfig querier;
   struct QueryRangeConfig {
     bool align_queries_with_step = false;
+    std::int64_t max_retries = 5;
     // Which answers are kept, and where. The other five caches equal `results_cache` unless they name a level themselves.
     bool cache_results = false;
     bool cache_index_stats_results = true;
