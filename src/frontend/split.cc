@@ -76,6 +76,8 @@ class InOrder {
     }
     return {};
   }
+  std::size_t taken() const { return next_; }
+  std::size_t waiting() const { return waiting_.size(); }   // for those before them
   engine::QueryStats stats;
   std::vector<std::string> warnings;
 
@@ -197,7 +199,11 @@ Result<engine::QueryResult> Run::logs(const Evaluate& here) {
     parts.take = [&](std::size_t part, Result<engine::QueryResult> result) -> std::size_t {
       failed = order.add(begin + part, std::move(result), take);
       if (!failed.ok() || merger.full()) return 0;
-      return window = std::min(widest, window * 2);
+      window = std::min(widest, window * 2);
+      if (merger.size() == 0) return window;
+      // As many as should fill the limit, going by what the parts so far held.
+      const std::size_t missing = whole.params.limit - merger.size(), wanted = missing * order.taken() / merger.size() + 1;
+      return window = std::clamp<std::size_t>(wanted > order.waiting() ? wanted - order.waiting() : 1, 1, window);
     };
     SKALD_TRY_VOID(runner.run(ctx, parts));
     SKALD_TRY_VOID(std::move(failed));
