@@ -49,6 +49,9 @@ class FirstStart(unittest.TestCase):
         status, text = first["push"]
         self.assertGreaterEqual(status, 500, text)   # one of three is no quorum
         self.assertTrue(text.strip())
+        if here.ring_kind != "memberlist":   # the store answers: there is nobody to wait for
+            here.wait_whole(30)
+            return
         said = [line for line in member.log_lines() if any(w in line.lower() for w in ("wait", "join", "no other", "alone"))]
         self.assertTrue(said, member.tail_log())
         print("alone: /ready %s; push %d %s; log: %s" % (first["answers"][-1], status, text[:200], said[0]), end=" ", flush=True)
@@ -134,7 +137,8 @@ class Ring(Common, unittest.TestCase):
         self.assertEqual(status, 200)
         if self.cluster.ring_kind == "memberlist":
             page = json.loads(body)
-            self.assertEqual(len(page["SortedMembers"]), len(self.cluster.members))
+            # A name of a process that was killed a moment ago may be among them: suspicion takes its time.
+            self.assertEqual({m["Addr"] for m in page["SortedMembers"]}, {m.address for m in self.cluster.members})
             self.assertTrue(any(key.endswith("/ring") for key in page["Store"]), page["Store"])
         else:
             self.assertIn(b"doesn't use memberlist", body)
