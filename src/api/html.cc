@@ -10,7 +10,7 @@ constexpr const char* kStyle =
     "body{font:14px/1.5 system-ui,sans-serif;margin:1.5rem}"
     "h1{font-size:1.4rem;margin:0 0 .3rem}h2{font-size:1.1rem;margin:1.5rem 0 .3rem}"
     "table{border-collapse:collapse;margin:.8rem 0}"
-    "th,td{border:1px solid #8886;padding:.25rem .6rem;text-align:left;vertical-align:top}"
+    "th,td{border:1px solid #8886;padding:.25rem .6rem;text-align:left;vertical-align:top;white-space:nowrap}"
     "th{background:#8882}td.n{text-align:right;font-variant-numeric:tabular-nums}"
     "tr.bad td{background:#e5484d22}tr.busy td{background:#f5a62322}"
     ".dim{opacity:.7}.tokens{overflow-wrap:anywhere;font-family:monospace}";

@@ -39,14 +39,14 @@ std::string percent(double share) {
 
 }  // namespace
 
-RingView view_of(const std::string& title, const ring::Picture& picture, std::int64_t now_ns) {
+RingView view_of(const std::string& title, const ring::Picture& picture, std::int64_t now_ns, std::int64_t judged_at_s) {
   std::map<std::string, double> shares;
   for (auto& [id, share] : picture.ownership()) shares[id] = share;
   RingView view{title, now_ns, {}};
   for (const auto& [id, instance] : picture.desc().instances) {
     RingRow row;
     row.id = id;
-    row.state = picture.heard_of(instance, now_ns / kNanosPerSecond) ? ring::state_name(instance.state) : "UNHEALTHY";
+    row.state = picture.heard_of(instance, judged_at_s) ? ring::state_name(instance.state) : "UNHEALTHY";
     row.address = instance.address;
     row.zone = instance.zone;
     row.heartbeat_ns = instance.heartbeat_s * kNanosPerSecond;

@@ -25,7 +25,8 @@ struct RingView {
 };
 
 // The state of a member that is not heard of is UNHEALTHY here, whatever it said last.
-RingView view_of(const std::string& title, const ring::Picture& picture, std::int64_t now_ns);
+// `judged_at_s`: Ring::now_s(), or the wall clock's.
+RingView view_of(const std::string& title, const ring::Picture& picture, std::int64_t now_ns, std::int64_t judged_at_s);
 
 // The same tokens for the same id, sorted and distinct.
 std::vector<std::uint32_t> member_tokens(const std::string& id, std::size_t count);

@@ -37,7 +37,7 @@ void add_ring_routes(http::Server& server, std::vector<RingPageSource> sources) 
     route.name = route_name(source.path);
     route.handler = [source = std::move(source)](std::shared_ptr<http::Request> request, http::Responder respond) {
       if (request->method == "POST") return respond(forget(source, *request));
-      respond(ring_page(view_of(source.title, *source.ring->picture(), source.ring->now_ns()), *request));
+      respond(ring_page(view_of(source.title, *source.ring->picture(), source.ring->wall_ns(), source.ring->now_s()), *request));
     };
     server.add(std::move(route));
   }

@@ -13,8 +13,9 @@ namespace {
 constexpr std::uint64_t kTokensFileBytesMax = 1 << 20;
 constexpr std::int64_t kStoreCallNs = 10 * kNanosPerSecond;
 
-CallContext store_call(const Clock& clock) {
+CallContext store_call(const Clock& clock, std::shared_ptr<const CancelToken> cancel = nullptr) {
   CallContext ctx;
+  ctx.cancel = std::move(cancel);
   ctx.clock = &clock;
   ctx.deadline_monotonic_ns = clock.monotonic_ns() + kStoreCallNs;
   return ctx;
@@ -38,6 +39,7 @@ Lifecycler::~Lifecycler() {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
   }
+  cancel_->cancel();
   wake_.notify_all();
   if (thread_.joinable()) thread_.join();
 }
@@ -91,74 +93,95 @@ void Lifecycler::choose_tokens(const Desc& desc, std::vector<std::uint32_t>& tok
   tokens.assign(own.begin(), own.end());
 }
 
+// Removes members that are dead. Others may live while their heartbeats look old: their clock or ours has stepped. So what
+// counts is also whether they were seen to move.
+void Lifecycler::forget_the_silent(Desc& desc, std::int64_t now_s, std::int64_t monotonic_ns) {
+  const std::int64_t after_ns = options_.auto_forget_after_ns;
+  const std::int64_t watched_ns = ring_.heartbeat_timeout_ns > 0 ? std::min(after_ns, ring_.heartbeat_timeout_ns) : after_ns;
+  // Who could not look at the store cannot say that nothing moved there.
+  if (monotonic_ns - last_write_monotonic_ns_ > std::max(2 * options_.heartbeat_period_ns, kNanosPerSecond)) seen_.clear();
+  std::erase_if(seen_, [&](const auto& item) { return !desc.instances.contains(item.first); });
+  std::vector<std::string> gone;
+  for (const auto& [id, other] : desc.instances) {
+    if (id == options_.id) continue;
+    Seen& seen = seen_.try_emplace(id, Seen{other.heartbeat_s, monotonic_ns}).first->second;
+    if (seen.heartbeat_s != other.heartbeat_s) seen = {other.heartbeat_s, monotonic_ns};
+    const std::int64_t still_ns = monotonic_ns - seen.since_monotonic_ns;
+    if (still_ns >= after_ns || (still_ns >= watched_ns && (now_s - other.heartbeat_s) * kNanosPerSecond >= after_ns)) gone.push_back(id);
+  }
+  // Everybody but us silent at once is more likely our own trouble than theirs.
+  if (gone.size() + 1 >= desc.instances.size()) return;
+  for (const std::string& id : gone) {
+    log::warn("forgetting a ring member without heartbeat", {{"ring", ring_.key}, {"instance", id}});
+    desc.instances.erase(id);
+  }
+}
+
 // One step of the entry's life, and its heartbeat.
-Result<void> Lifecycler::write_entry() {
-  InstanceState wanted, state;
-  std::vector<std::uint32_t> tokens;
-  std::int64_t registered_s, begun_ns, joining_ns;
+Result<void> Lifecycler::write_entry(bool cancellable) {
+  struct Entry {
+    InstanceState state;
+    std::vector<std::uint32_t> tokens;
+    std::int64_t registered_s, joining_ns, heartbeat_s;
+  } before, now;
+  InstanceState wanted;
+  std::int64_t begun_ns;
+  const std::int64_t now_s = clock_.now_ns() / kNanosPerSecond, monotonic_ns = clock_.monotonic_ns();
   {
     const std::lock_guard lock(mutex_);
-    wanted = wanted_, state = state_, tokens = tokens_, registered_s = registered_s_, begun_ns = begun_monotonic_ns_, joining_ns = joining_since_monotonic_ns_;
+    wanted = wanted_, begun_ns = begun_monotonic_ns_;
+    before = {state_, tokens_, registered_s_, joining_since_monotonic_ns_, now_s};
   }
-  const std::int64_t now_s = clock_.now_ns() / kNanosPerSecond, monotonic_ns = clock_.monotonic_ns();
-  bool first = false;
+  if (beat_s_ != 0) before.heartbeat_s = std::max(now_s, beat_s_ + (monotonic_ns - beat_monotonic_ns_) / kNanosPerSecond);
   const auto change = [&](Desc& desc) -> Result<bool> {
+    now = before;   // a second run must not build on the first
     const auto found = desc.instances.find(options_.id);
-    first = registered_s == 0;
-    if (first && found != desc.instances.end() && found->second.state != InstanceState::kLeft) {
+    if (now.registered_s == 0 && found != desc.instances.end() && found->second.state != InstanceState::kLeft) {
       // A restart under the same identity: the old place in the ring, unless it had not got that far.
-      registered_s = found->second.registered_s;
+      now.registered_s = found->second.registered_s;
       if (found->second.state == InstanceState::kActive || found->second.state == InstanceState::kLeaving) {
-        tokens = found->second.tokens;
-        state = InstanceState::kJoining;
+        now.tokens = found->second.tokens;
+        now.state = InstanceState::kJoining;
       }
     }
-    if (registered_s == 0) registered_s = now_s;
+    if (now.registered_s == 0) now.registered_s = now_s;
     if (wanted == InstanceState::kLeaving) {
-      state = InstanceState::kLeaving;
+      now.state = InstanceState::kLeaving;
     } else {
-      if (state == InstanceState::kPending && monotonic_ns - begun_ns >= options_.join_after_ns) state = InstanceState::kJoining;
-      if (state != InstanceState::kPending) {
+      if (now.state == InstanceState::kPending && monotonic_ns - begun_ns >= options_.join_after_ns) now.state = InstanceState::kJoining;
+      if (now.state != InstanceState::kPending) {
         Instance mine;
-        mine.id = options_.id, mine.tokens = tokens;
-        if (tokens.size() < options_.tokens || (state == InstanceState::kJoining && contested(desc, mine))) {
-          choose_tokens(desc, tokens);
-          joining_ns = monotonic_ns;
+        mine.id = options_.id, mine.tokens = now.tokens;
+        if (now.tokens.size() < options_.tokens || (now.state == InstanceState::kJoining && contested(desc, mine))) {
+          choose_tokens(desc, now.tokens);
+          now.joining_ns = monotonic_ns;
         }
-        if (joining_ns == 0) joining_ns = monotonic_ns;
-        if (state == InstanceState::kJoining && wanted == InstanceState::kActive && monotonic_ns - joining_ns >= options_.observe_period_ns) state = InstanceState::kActive;
+        if (now.joining_ns == 0) now.joining_ns = monotonic_ns;
+        if (now.state == InstanceState::kJoining && wanted == InstanceState::kActive && monotonic_ns - now.joining_ns >= options_.observe_period_ns)
+          now.state = InstanceState::kActive;
       }
     }
     Instance& entry = desc.instances[options_.id];
     entry.id = options_.id;
     entry.address = options_.address;
     entry.zone = options_.zone;
-    entry.heartbeat_s = std::max(now_s, entry.heartbeat_s);   // a clock that stepped back must not make us look older
-    entry.state = state;
-    entry.tokens = tokens;
-    entry.registered_s = registered_s;
-    if (options_.auto_forget_after_ns > 0) {
-      const std::int64_t oldest_s = now_s - options_.auto_forget_after_ns / kNanosPerSecond;
-      std::vector<std::string> gone;
-      for (const auto& [id, other] : desc.instances)
-        if (id != options_.id && other.heartbeat_s < oldest_s) gone.push_back(id);
-      // Everybody but us silent at once is more likely our own trouble than theirs.
-      if (gone.size() + 1 < desc.instances.size())
-        for (const std::string& id : gone) {
-          log::warn("forgetting a ring member without heartbeat", {{"ring", ring_.key}, {"instance", id}});
-          desc.instances.erase(id);
-        }
-    }
+    entry.heartbeat_s = now.heartbeat_s = std::max(now.heartbeat_s, entry.heartbeat_s);   // what was there may be from a clock ahead of ours
+    entry.state = now.state;
+    entry.tokens = now.tokens;
+    entry.registered_s = now.registered_s;
+    if (options_.auto_forget_after_ns > 0) forget_the_silent(desc, now_s, monotonic_ns);
     return true;
   };
-  SKALD_TRY_VOID(kv_.update(ring_.key, change, store_call(clock_)));
+  SKALD_TRY_VOID(kv_.update(ring_.key, change, store_call(clock_, cancellable ? cancel_ : nullptr)));
+  last_write_monotonic_ns_ = monotonic_ns;
+  if (beat_s_ == 0 || now.heartbeat_s != beat_s_ + (monotonic_ns - beat_monotonic_ns_) / kNanosPerSecond) beat_s_ = now.heartbeat_s, beat_monotonic_ns_ = monotonic_ns;
   bool tokens_changed = false;
   {
     const std::lock_guard lock(mutex_);
-    tokens_changed = tokens_ != tokens;
-    state_ = state, tokens_ = tokens, registered_s_ = registered_s, joining_since_monotonic_ns_ = joining_ns, written_ = true;
+    tokens_changed = tokens_ != now.tokens;
+    state_ = now.state, tokens_ = now.tokens, registered_s_ = now.registered_s, joining_since_monotonic_ns_ = now.joining_ns, written_ = true;
   }
-  if (tokens_changed) keep_tokens(tokens);
+  if (tokens_changed) keep_tokens(now.tokens);
   return {};
 }
 
@@ -178,8 +201,9 @@ void Lifecycler::run() {
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     lock.unlock();
-    const Result<void> written = write_entry();
+    const Result<void> written = write_entry(true);
     lock.lock();
+    if (stopping_) break;
     const std::string error = written.ok() ? "" : written.error().message();
     if (error != last_error_) {
       if (!error.empty()) log::warn("ring entry not written, trying again", {{"ring", ring_.key}, {"err", error}});
@@ -222,11 +246,12 @@ void Lifecycler::stop() {
     wanted_ = InstanceState::kLeaving;
     unregister = unregister_ && written_;
   }
+  cancel_->cancel();
   wake_.notify_all();
   if (thread_.joinable()) thread_.join();
   Result<void> done;
   if (unregister) done = kv_.update(ring_.key, [&](Desc& desc) -> Result<bool> { return desc.instances.erase(options_.id) != 0; }, store_call(clock_));
-  else if (written_) done = write_entry();
+  else if (written_) done = write_entry(false);
   if (!done.ok()) log::warn("ring entry not taken out; others see it as unhealthy until it is forgotten", {{"ring", ring_.key}, {"err", done.error().message()}});
   if (options_.final_sleep_ns > 0) std::this_thread::sleep_for(std::chrono::nanoseconds(options_.final_sleep_ns));
 }

@@ -38,10 +38,11 @@ std::uint32_t fnv1a_token(std::string_view bytes) {
   return hash;
 }
 
-Picture::Picture(Desc desc, const RingOptions& options) : desc_(std::move(desc)), options_(options) {
+Picture::Picture(Desc desc, const RingOptions& options, const std::map<std::string, std::int64_t>& heard_s) : desc_(std::move(desc)), options_(options) {
   std::set<std::string_view> zones;
   for (const auto& [id, instance] : desc_.instances) {
     zones.insert(instance.zone);
+    if (const auto heard = heard_s.find(id); heard != heard_s.end()) heard_s_.emplace(&instance, heard->second);
     for (const std::uint32_t token : instance.tokens) tokens_.push_back({token, &instance});
   }
   std::sort(tokens_.begin(), tokens_.end(), [](const Token& a, const Token& b) { return a.value < b.value; });
@@ -49,7 +50,9 @@ Picture::Picture(Desc desc, const RingOptions& options) : desc_(std::move(desc))
 }
 
 bool Picture::heard_of(const Instance& instance, std::int64_t now_s) const {
-  return options_.heartbeat_timeout_ns <= 0 || now_s - instance.heartbeat_s <= options_.heartbeat_timeout_ns / kNanosPerSecond;
+  if (options_.heartbeat_timeout_ns <= 0) return true;
+  const auto heard = heard_s_.find(&instance);
+  return now_s - (heard == heard_s_.end() ? instance.heartbeat_s : heard->second) <= options_.heartbeat_timeout_ns / kNanosPerSecond;
 }
 
 bool Picture::healthy(const Instance& instance, Operation operation, std::int64_t now_s) const {

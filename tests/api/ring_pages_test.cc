@@ -44,7 +44,7 @@ http::Request request(const std::string& query = "", bool json = false) {
 }
 
 TEST(RingPage, ShowsWhoIsThereAndWhoIsNotHeardOf) {
-  const RingView view = view_of("Ingester Ring", ring::Picture(three(), {}), kNow * kNanosPerSecond);
+  const RingView view = view_of("Ingester Ring", ring::Picture(three(), {}), kNow * kNanosPerSecond, kNow);
   ASSERT_EQ(view.rows.size(), 3U);
   EXPECT_EQ(view.rows[0].state, "ACTIVE");
   EXPECT_EQ(view.rows[1].state, "LEAVING");
@@ -61,7 +61,7 @@ TEST(RingPage, ShowsWhoIsThereAndWhoIsNotHeardOf) {
 TEST(RingPage, JsonIsThatOfTheReference) {
   ring::Desc desc;
   desc.instances["a"] = three().instances["a"];
-  const auto response = ring_page(view_of("T", ring::Picture(desc, {}), kNow * kNanosPerSecond), request("", true));
+  const auto response = ring_page(view_of("T", ring::Picture(desc, {}), kNow * kNanosPerSecond, kNow), request("", true));
   EXPECT_THAT(response.content_type, HasSubstr("application/json"));
   EXPECT_EQ(response.body,
             R"({"shards":[{"id":"a","state":"ACTIVE","address":"a:9095","timestamp":"2023-11-14T22:13:15Z","registered_timestamp":"2023-11-14T22:12:20Z",)"
@@ -69,7 +69,7 @@ TEST(RingPage, JsonIsThatOfTheReference) {
 }
 
 TEST(RingPage, AnEmptyRingSaysSo) {
-  const RingView view = view_of("T", ring::Picture({}, {}), kNow * kNanosPerSecond);
+  const RingView view = view_of("T", ring::Picture({}, {}), kNow * kNanosPerSecond, kNow);
   EXPECT_THAT(ring_page(view, request()).body, HasSubstr("nobody is in this ring"));
   EXPECT_THAT(ring_json(view), HasSubstr("{\"shards\":[],"));
 }

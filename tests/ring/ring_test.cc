@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
+#include <thread>
 
+#include "ring/stepping_clock.h"
 #include "skald/base/random.h"
 
 namespace skald::ring {
@@ -183,6 +186,106 @@ TEST(Ring, FollowsTheStore) {
   while (ring.picture()->desc().instances.size() != 2) std::this_thread::yield();
   ASSERT_TRUE(ring.forget("i0", {}).ok());
   while (ring.picture()->desc().instances.size() != 1) std::this_thread::yield();
+}
+
+// What a ring makes of heartbeats whose clocks disagree with ours.
+class Steps : public ::testing::Test {
+ protected:
+  void SetUp() override { ring_ = std::make_unique<Ring>(*kv_, RingOptions{}, registry_, clock_); }
+  // All members of `beats` say that; waits until the ring has heard it.
+  void tell(const std::map<std::string, std::int64_t>& beats) {
+    ASSERT_TRUE(kv_->update("collectors/ring", [&](Desc& desc) -> Result<bool> {
+                    for (const auto& [id, beat_s] : beats) {
+                      Instance& one = desc.instances[id];
+                      one.id = id, one.heartbeat_s = beat_s;
+                    }
+                    return true;
+                  }, {}).ok());
+    const auto heard = [&] {
+      const auto picture = ring_->picture();
+      return std::all_of(beats.begin(), beats.end(), [&](const auto& beat) {
+        const auto at = picture->desc().instances.find(beat.first);
+        return at != picture->desc().instances.end() && at->second.heartbeat_s == beat.second;
+      });
+    };
+    for (int i = 0; i < 5'000 && !heard(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    ASSERT_TRUE(heard());
+  }
+  bool healthy(const std::string& id) {
+    const auto picture = ring_->picture();
+    return picture->heard_of(picture->desc().instances.at(id), ring_->now_s());
+  }
+  std::int64_t now_s() { return clock_.now_ns() / kNanosPerSecond; }
+  void pass_s(std::int64_t seconds) { clock_.pass_ns(seconds * kNanosPerSecond); }
+
+  SteppingClock clock_;
+  obs::Registry registry_;
+  std::unique_ptr<KvStore> kv_ = make_memory_kv();
+  std::unique_ptr<Ring> ring_;
+};
+
+TEST_F(Steps, OfOurClockChangeNothing) {
+  for (const std::int64_t step_ns : {kNanosPerHour, -2 * kNanosPerHour, kNanosPerHour}) {
+    const std::int64_t beat_s = ring_->now_s();
+    tell({{"b", beat_s}});
+    clock_.step_ns(step_ns);
+    EXPECT_TRUE(healthy("b"));
+    pass_s(60);
+    EXPECT_TRUE(healthy("b"));
+    pass_s(1);
+    EXPECT_FALSE(healthy("b"));   // it fell silent
+    tell({{"b", beat_s + 61}});
+    EXPECT_TRUE(healthy("b"));
+  }
+}
+
+TEST_F(Steps, OneWhoseClockIsLateIsAliveOnceItWasSeenToBeat) {
+  std::int64_t late_s = now_s() - 3600;
+  tell({{"late", late_s}, {"dead", late_s}});
+  EXPECT_FALSE(healthy("late"));
+  pass_s(5);
+  tell({{"late", late_s += 5}});
+  EXPECT_FALSE(healthy("late"));   // may be old news
+  pass_s(5);
+  tell({{"late", late_s += 5}});
+  EXPECT_TRUE(healthy("late"));
+  EXPECT_FALSE(healthy("dead"));
+  pass_s(60);
+  EXPECT_TRUE(healthy("late"));
+  pass_s(1);
+  EXPECT_FALSE(healthy("late"));
+}
+
+TEST_F(Steps, OneWhoseClockIsAheadIsNotAliveForAnHourAfterItsDeath) {
+  tell({{"ahead", now_s() + 3600}});
+  EXPECT_TRUE(healthy("ahead"));
+  pass_s(30);
+  tell({{"ahead", now_s() + 3600}});
+  pass_s(30);
+  tell({{"ahead", now_s() + 3600}});
+  pass_s(60);
+  EXPECT_TRUE(healthy("ahead"));
+  pass_s(1);
+  EXPECT_FALSE(healthy("ahead"));
+}
+
+TEST_F(Steps, AHeartbeatThatGoesBackIsAStepOfItsClock) {
+  tell({{"b", now_s()}});
+  tell({{"b", now_s() - 3600}});
+  EXPECT_FALSE(healthy("b"));
+  tell({{"b", now_s() - 3595}});
+  tell({{"b", now_s() - 3590}});
+  EXPECT_TRUE(healthy("b"));
+}
+
+TEST_F(Steps, OneThatIsForgottenAndComesBackIsNew) {
+  tell({{"b", now_s() + 3600}, {"c", now_s()}});
+  pass_s(61);
+  EXPECT_FALSE(healthy("b"));
+  ASSERT_TRUE(ring_->forget("b", {}).ok());
+  for (int i = 0; i < 5'000 && ring_->picture()->desc().instances.contains("b"); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  tell({{"b", now_s()}});
+  EXPECT_TRUE(healthy("b"));
 }
 
 }  // namespace

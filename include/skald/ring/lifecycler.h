@@ -2,6 +2,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -25,12 +26,12 @@ struct LifecyclerOptions {
   std::string tokens_file;                     // JSON {"tokens":[…]}; empty: none
   bool unregister_on_shutdown = true;
   std::int64_t final_sleep_ns = 0;
-  // Entries of others without a heartbeat for so long are removed, unless that would leave this one alone or this one is
-  // itself not heard of. 0: never.
+  // Entries of others without a heartbeat for so long are removed, unless that would leave this one alone. Whose heartbeat
+  // moved within the ring's heartbeat timeout (or this, if shorter) of watching is not: clocks step. 0: never.
   std::int64_t auto_forget_after_ns = 0;
 };
 
-// Thread-safe.
+// Thread-safe. Heartbeats go on evenly when the wall clock steps back: peers must not think that this member is gone.
 class Lifecycler {
  public:
   // `kv`, `fs`, `clock` and `random` outlive it; `ring` describes the key and the timeouts.
@@ -56,7 +57,8 @@ class Lifecycler {
 
  private:
   void run();
-  Result<void> write_entry();
+  Result<void> write_entry(bool cancellable);
+  void forget_the_silent(Desc& desc, std::int64_t now_s, std::int64_t monotonic_ns);
   Result<std::vector<std::uint32_t>> tokens_from_file() const;
   void keep_tokens(const std::vector<std::uint32_t>& tokens) const;
   void choose_tokens(const Desc& desc, std::vector<std::uint32_t>& tokens);
@@ -77,6 +79,15 @@ class Lifecycler {
   bool written_ = false, stopping_ = false, unregister_ = true;
   std::string last_error_;
   std::thread thread_;
+  const std::shared_ptr<CancelToken> cancel_ = std::make_shared<CancelToken>();   // for a call under way when we stop
+
+  // Of the thread alone, and of stop() after it.
+  struct Seen {
+    std::int64_t heartbeat_s = 0, since_monotonic_ns = 0;
+  };
+  std::map<std::string, Seen> seen_;                   // others
+  std::int64_t last_write_monotonic_ns_ = 0;
+  std::int64_t beat_s_ = 0, beat_monotonic_ns_ = 0;    // a heartbeat, and when it was due
 };
 
 }  // namespace skald::ring

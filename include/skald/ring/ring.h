@@ -3,10 +3,12 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "skald/base/clock.h"
@@ -52,10 +54,12 @@ struct RingOptions {
 // An immutable picture of the ring.
 class Picture {
  public:
-  Picture(Desc desc, const RingOptions& options);
+  // `heard_s`: when members were last heard of, by the clock that `now_s` below comes from; of those that are not named,
+  // their heartbeat says it.
+  Picture(Desc desc, const RingOptions& options, const std::map<std::string, std::int64_t>& heard_s = {});
   const Desc& desc() const { return desc_; }
   bool healthy(const Instance& instance, Operation operation, std::int64_t now_s) const;
-  bool heard_of(const Instance& instance, std::int64_t now_s) const;   // its heartbeat is fresh
+  bool heard_of(const Instance& instance, std::int64_t now_s) const;   // lately; `instance` is one of desc()
   // kUnavailable "at least 2 live replicas required, could only find 1 - unhealthy instances: a,b", or "empty ring".
   Result<ReplicationSet> members_for(std::uint32_t token, Operation operation, std::int64_t now_s) const;
   Result<ReadSet> members_for_all(Operation operation, std::int64_t now_s) const;
@@ -78,17 +82,22 @@ class Picture {
   RingOptions options_;
   std::vector<Token> tokens_;   // sorted
   std::size_t zones_ = 0;
+  std::unordered_map<const Instance*, std::int64_t> heard_s_;
 };
 
 // Follows a ring in its store. Thread-safe.
+//
+// Heartbeats are times of other machines' clocks, and clocks step. So time here is the wall clock's at the start plus what
+// has passed since, and a member whose heartbeat was seen to move twice within the timeout is alive whatever it says.
 class Ring {
  public:
   // `kv`, `registry` and `clock` outlive the ring.
   Ring(KvStore& kv, RingOptions options, obs::Registry& registry, const Clock& clock = system_clock());
   ~Ring();
   std::shared_ptr<const Picture> picture() const;
-  std::int64_t now_ns() const { return clock_.now_ns(); }
-  std::int64_t now_s() const { return now_ns() / kNanosPerSecond; }
+  // Unix seconds for what a Picture is asked: they do not step with the wall clock.
+  std::int64_t now_s() const { return (began_ns_ + clock_.monotonic_ns() - began_monotonic_ns_) / kNanosPerSecond; }
+  std::int64_t wall_ns() const { return clock_.now_ns(); }
   const RingOptions& options() const { return options_; }
   // Waits until the store has told the ring's value once. kDeadlineExceeded, kCancelled.
   Result<void> wait_until_known(const CallContext& ctx) const;
@@ -101,7 +110,13 @@ class Ring {
   KvStore& kv_;
   const RingOptions options_;
   const Clock& clock_;
+  const std::int64_t began_ns_, began_monotonic_ns_;
   obs::GaugeFamily& members_;
+  struct Heard {
+    std::int64_t heartbeat_s = 0, at_s = 0;            // at_s: by now_s()
+    std::int64_t moved_s = 0;                          // when the heartbeat was last seen to move; 0: never
+  };
+  std::map<std::string, Heard> heard_;                 // of the store's thread alone
   mutable std::mutex mutex_;   // guards picture_
   std::shared_ptr<const Picture> picture_;
   std::atomic<bool> known_{false};
