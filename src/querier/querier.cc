@@ -7,6 +7,7 @@
 
 #include "querier/tenants.h"
 #include "skald/rpc/count_taker.h"
+#include "skald/rpc/merge.h"
 
 namespace skald::querier {
 
@@ -83,34 +84,15 @@ Result<chunk::SelectResult> Querier::select_one(const CallContext& ctx, const rp
   if (!options_.store_only) {
     SKALD_TRY(merged, ingester_.select(ctx, request));
   }
-  for (chunk::StreamData& stream : merged.streams)
-    for (chunk::BlockSlice& slice : stream.blocks) {
-      slice.from_ingester = true;
-      if (request.counts != nullptr) request.counts->in_memory(*stream.labels, slice.min_ts_ns, slice.max_ts_ns);
-    }
   if (!store_) return merged;
-  SKALD_TRY(chunk::SelectResult stored, store_->select(ctx, request));
-  merged.stats.store_chunk_refs += stored.stats.store_chunk_refs;
-  merged.stats.store_chunks_matched += stored.stats.store_chunks_matched;
-  merged.stats.chunk_refs_lookup_ns += stored.stats.chunk_refs_lookup_ns;
-
-  std::unordered_map<std::string_view, std::size_t> index;
-  for (std::size_t i = 0; i < merged.streams.size(); ++i) index.emplace(merged.streams[i].labels->text, i);
-  for (chunk::StreamData& stream : stored.streams) {
-    const auto it = index.find(stream.labels->text);
-    if (it == index.end()) {
-      merged.streams.push_back(std::move(stream));
-      continue;
-    }
-    std::vector<chunk::BlockSlice>& blocks = merged.streams[it->second].blocks;
-    blocks.insert(blocks.end(), std::make_move_iterator(stream.blocks.begin()), std::make_move_iterator(stream.blocks.end()));
-    // Equal starts: what was stored is older than what is still in memory.
-    std::stable_sort(blocks.begin(), blocks.end(), [](const chunk::BlockSlice& a, const chunk::BlockSlice& b) {
-      if (a.min_ts_ns != b.min_ts_ns) return a.min_ts_ns < b.min_ts_ns;
-      return !a.from_ingester && b.from_ingester;
-    });
+  if (request.counts != nullptr) {
+    for (const chunk::StreamData& stream : merged.streams)
+      for (const chunk::BlockSlice& slice : stream.blocks) request.counts->in_memory(*stream.labels, slice.min_ts_ns, slice.max_ts_ns);
   }
-  return merged;
+  SKALD_TRY(chunk::SelectResult stored, store_->select(ctx, request));
+  // The store's first: of a chunk that it lists and an ingester still shows, its own slices are the cheaper ones.
+  rpc::merge_into(stored, std::move(merged));
+  return stored;
 }
 
 Result<std::vector<model::LabelsPtr>> Querier::series_one(const CallContext& ctx, const rpc::SelectRequest& request) {

@@ -7,6 +7,7 @@
 
 #include "rpc/set_push.h"
 #include "skald/codec/hash.h"
+#include "skald/rpc/merge.h"
 
 namespace skald::rpc {
 
@@ -126,23 +127,7 @@ Result<std::vector<T>> IngesterSet::ask_all(const CallContext& ctx, std::functio
 Result<chunk::SelectResult> IngesterSet::select(const CallContext& ctx, const SelectRequest& request) {
   SKALD_TRY(std::vector<chunk::SelectResult> answers, ask_all<chunk::SelectResult>(ctx, [request](IngesterClient& client, const CallContext& call) { return client.select(call, request); }));
   chunk::SelectResult merged;
-  std::unordered_map<std::string_view, std::size_t> known;
-  for (chunk::SelectResult& answer : answers) {
-    merged.stats.ingester_chunks_matched += answer.stats.ingester_chunks_matched;
-    merged.stats.store_chunk_refs += answer.stats.store_chunk_refs;
-    merged.stats.store_chunks_matched += answer.stats.store_chunks_matched;
-    merged.stats.chunk_refs_lookup_ns += answer.stats.chunk_refs_lookup_ns;
-    for (chunk::StreamData& stream : answer.streams) {
-      const auto [at, fresh] = known.emplace(stream.labels->text, merged.streams.size());
-      if (fresh) {
-        merged.streams.push_back(std::move(stream));
-        continue;
-      }
-      std::vector<chunk::BlockSlice>& blocks = merged.streams[at->second].blocks;
-      blocks.insert(blocks.end(), std::make_move_iterator(stream.blocks.begin()), std::make_move_iterator(stream.blocks.end()));
-      std::stable_sort(blocks.begin(), blocks.end(), [](const chunk::BlockSlice& a, const chunk::BlockSlice& b) { return a.min_ts_ns < b.min_ts_ns; });
-    }
-  }
+  for (chunk::SelectResult& answer : answers) merge_into(merged, std::move(answer));
   return merged;
 }
 

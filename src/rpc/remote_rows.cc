@@ -155,7 +155,8 @@ Result<chunk::SelectResult> open_remote_rows(http::Client& client, std::string b
       chunk::BlockSlice& slice = data.blocks.emplace_back();
       slice.block = std::make_shared<RemoteBlock>(rows, at++);
       slice.rows = info.rows, slice.min_ts_ns = info.min_ts_ns, slice.max_ts_ns = info.max_ts_ns, slice.raw_bytes = info.raw_bytes;
-      slice.source_id = codec::xxh3_words(peer, info.source_id);
+      // What a peer holds in memory it counts by itself; stored chunks have one name everywhere.
+      slice.source_id = info.from_ingester ? codec::xxh3_words(peer, info.source_id) : info.source_id;
       slice.from_ingester = info.from_ingester;
       rows->add(std::move(info));
     }

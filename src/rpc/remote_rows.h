@@ -10,7 +10,7 @@
 namespace skald::rpc {
 
 // What a remote select's blocks share. The other side keeps the rows until this is destroyed.
-// Sources are made distinct per peer: two peers may count theirs alike.
+// Sources in memory are made distinct per peer: two peers may count theirs alike.
 Result<chunk::SelectResult> open_remote_rows(http::Client& client, std::string base_url, const std::string& tenant, RemoteSelect select, std::uint64_t fetch_bytes);
 
 }  // namespace skald::rpc

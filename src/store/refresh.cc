@@ -50,10 +50,11 @@ bool is_among(const std::vector<Ulid>& sorted, const Ulid& id) { return std::bin
 Result<void> Store::State::list_tenant(const CallContext& ctx, const std::string& tenant, std::optional<std::int64_t> only_day) {
   const std::shared_ptr<TenantIndex> known = find(tenant);
   const std::uint64_t listing_began = known == nullptr ? 0 : known->ship_sequence();
+  const std::int64_t began_ns = ctx.clock->monotonic_ns();
   auto listed = list_indexes(objects, ctx, tenant, only_day);
   if (!listed.ok()) return listed.error().with_prefix("tenant " + tenant + ": list index");
   if (listed->empty() && known == nullptr) return {};   // chunks without an index yet, or something else altogether
-  find_or_add(tenant)->replace_listed(*listed, listing_began, only_day);
+  find_or_add(tenant)->replace_listed(*listed, listing_began, only_day, began_ns);
   return {};
 }
 
@@ -66,15 +67,34 @@ Result<void> Store::State::list_again(const CallContext& ctx, const TenantView& 
   return done;
 }
 
-Result<QuerySources> Store::State::sources(const CallContext& ctx, const TenantIndex& tenant, const index::TimeRange& range) {
+Result<void> Store::State::list_if_old(const CallContext& ctx) {
+  if (listing_age_max_ns <= 0) return {};
+  const auto is_young = [&] {
+    const std::shared_ptr<TenantIndex> tenant = find(ctx.tenant);
+    // What a listing of all tenants did not find was not there then.
+    const std::int64_t listed_ns = tenant == nullptr ? tenants_listed_ns.load() : tenant->listed_ns();
+    return listed_ns != INT64_MIN && ctx.clock->monotonic_ns() - listed_ns <= listing_age_max_ns;
+  };
+  if (is_young()) return {};
+  const std::lock_guard refreshing(refresh_mutex);
+  if (is_young()) return {};
+  auto done = list_tenant(ctx, ctx.tenant, std::nullopt);
+  syncs.with({"store", done.ok() ? "success" : "failure", "query"}).add();
+  if (done.ok() || done.error().code() == ErrorCode::kCancelled || done.error().code() == ErrorCode::kDeadlineExceeded) return done;
+  return Error(ErrorCode::kUnavailable, "the bucket's index has not been listed for too long: " + done.error().message());
+}
+
+Result<QuerySources> Store::State::sources(const CallContext& ctx, const TenantIndex& tenant, const index::TimeRange& range, Objects which) {
   const std::int64_t first_day = index::day_of(range.start_ns), last_day = index::day_of(range.end_ns);
   for (bool listed_again = false;; listed_again = true) {
     QuerySources out{.view = tenant.view(), .readers = {}, .all = {}, .retired = {}};
     const std::vector<IndexObjectPtr> all = objects_in(out.view, first_day, last_day);
     const std::vector<Ulid> known_replaced = replaced_by(all);
     std::vector<IndexObjectPtr> wanted;
-    for (const IndexObjectPtr& object : all)
+    for (const IndexObjectPtr& object : all) {
+      if (which == Objects::kMerged && !index::merged_generation(object->day(), object->id()).has_value()) continue;
       if (!is_among(known_replaced, object->id())) wanted.push_back(object);
+    }
     std::vector<std::optional<Result<IndexReaderPtr>>> opened(wanted.size());
     const auto open_one = [&](std::size_t i) { opened[i] = index_objects.open(ctx, wanted[i]); };
     std::vector<std::size_t> absent;   // from memory
@@ -137,21 +157,32 @@ Result<void> Store::State::open_ahead(const CallContext& ctx, const std::string&
 
 Result<void> Store::refresh(const CallContext& ctx) {
   const std::lock_guard refreshing(state_->refresh_mutex);
+  const std::int64_t began_ns = ctx.clock->monotonic_ns();
   const auto report = [&](Result<void> result) {
     state_->syncs.with({"store", result.ok() ? "success" : "failure", "periodic"}).add();
     return result;
   };
   auto tenants = list_tenants(state_->objects, ctx);
   if (!tenants.ok()) return report(tenants.error());
-  // A tenant whose last object is gone is listed no more, but must be emptied.
+  state_->tenants_listed_ns = began_ns;
   std::set<std::string> names(tenants->begin(), tenants->end());
-  for (const auto& [tenant, tenant_index] : state_->all()) names.insert(tenant);
+  if (state_->recent_keep_ns > 0) {
+    const std::lock_guard lock(state_->adopt_mutex);
+    if (!std::exchange(state_->adoption_began, true)) state_->not_adopted = names;
+  }
+  // A tenant whose last object is gone is listed no more, but must be emptied.
+  for (const auto& [tenant, tenant_index] : state_->all()) {
+    tenant_index->drop_expired(began_ns);
+    names.insert(tenant);
+  }
 
   std::optional<Error> first_error;
   for (const std::string& tenant : names) {
     CallContext tenant_ctx = ctx;
     tenant_ctx.tenant = tenant;
     Result<void> done = state_->list_tenant(tenant_ctx, tenant, std::nullopt);
+    if (!done.ok()) state_->find_or_add(tenant);   // known, but not listed
+    if (done.ok()) done = state_->adopt_recent(tenant_ctx, tenant);
     if (done.ok()) done = state_->open_ahead(tenant_ctx, tenant);
     if (auto stopped = ctx.check(); !stopped.ok()) return report(std::move(stopped));
     if (!done.ok() && !first_error.has_value()) first_error = std::move(done).error();

@@ -31,10 +31,10 @@ Result<std::map<std::int64_t, std::unique_ptr<index::DayIndexBuilder>>> build_da
   return days;
 }
 
-Result<std::map<std::int64_t, IndexObjectPtr>> write_days(objstore::ObjectStore& objects, IndexObjects& index_objects, const CallContext& ctx, const std::string& tenant,
+Result<std::vector<RecentObject>> write_days(objstore::ObjectStore& objects, IndexObjects& index_objects, const CallContext& ctx, const std::string& tenant,
                                                          const Frozen& frozen) {
   SKALD_TRY(const auto builders, build_days(tenant, frozen, *ctx.clock));
-  std::map<std::int64_t, IndexObjectPtr> written;
+  std::vector<RecentObject> written;
   for (const auto& [day, builder] : builders) {
     SKALD_TRY_VOID(ctx.check());
     SKALD_TRY(index::BuiltDayIndex built, builder->finish());
@@ -43,8 +43,8 @@ Result<std::map<std::int64_t, IndexObjectPtr>> write_days(objstore::ObjectStore&
     auto bytes = std::make_shared<const Bytes>(std::move(built.bytes));
     SKALD_TRY(IndexReaderPtr reader, index::DayIndexReader::open(bytes));
     SKALD_TRY_VOID(objects.put(object->key(), *bytes, ctx));
-    index_objects.add(object, std::move(reader));
-    written.emplace(day, object);
+    index_objects.add(object, reader);
+    written.push_back({.object = object, .reader = std::move(reader), .until_ns = 0});
   }
   return written;
 }
@@ -55,6 +55,7 @@ Result<void> Store::ship_pending(const CallContext& ctx) {
   const std::lock_guard shipping(state_->ship_mutex);
   std::unique_ptr<Error> first_error;
   for (const auto& [tenant, tenant_index] : state_->all()) {
+    tenant_index->drop_expired(ctx.clock->monotonic_ns());
     const Frozen frozen = tenant_index->freeze_pending();
     if (frozen.empty()) continue;
     CallContext tenant_ctx = ctx;
@@ -72,7 +73,9 @@ Result<void> Store::ship_pending(const CallContext& ctx) {
       if (first_error == nullptr) first_error = std::make_unique<Error>(written.error().with_prefix("tenant " + tenant + ": ship index"));
       continue;
     }
-    tenant_index->replace_shipped(frozen, *written);
+    // From now on whoever lists finds them.
+    for (RecentObject& object : *written) object.until_ns = ctx.clock->monotonic_ns() + state_->recent_keep_ns;
+    tenant_index->replace_shipped(frozen, *written, state_->recent_keep_ns > 0);
     log::debug("index shipped", {{"tenant", tenant}, {"objects", written->size()}});
   }
   if (first_error != nullptr) return *first_error;

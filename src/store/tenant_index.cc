@@ -28,9 +28,30 @@ IndexObjectPtr find_object(const DayObjects& days, const IndexObject& wanted) {
 
 TenantView TenantIndex::view() const {
   const std::lock_guard lock(mutex_);
-  TenantView view{.days = days_, .pending = frozen_, .listing = listings_};
+  TenantView view{.days = days_, .pending = frozen_, .recent = {}, .listing = listings_};
   view.pending.push_back(current_);
   return view;
+}
+
+TenantView TenantIndex::recent_view(std::int64_t now_monotonic_ns) const {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(recent_, [&](const RecentObject& recent) { return recent.until_ns <= now_monotonic_ns; });
+  TenantView view{.days = days_, .pending = frozen_, .recent = recent_, .listing = listings_};
+  view.pending.push_back(current_);
+  return view;
+}
+
+void TenantIndex::drop_expired(std::int64_t now_monotonic_ns) {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(recent_, [&](const RecentObject& recent) { return recent.until_ns <= now_monotonic_ns; });
+}
+
+void TenantIndex::add_recent(std::vector<RecentObject> objects) {
+  const std::lock_guard lock(mutex_);
+  for (RecentObject& object : objects) {
+    const bool known = std::any_of(recent_.begin(), recent_.end(), [&](const RecentObject& recent) { return recent.object->id() == object.object->id(); });
+    if (!known) recent_.push_back(std::move(object));
+  }
 }
 
 void TenantIndex::add_pending(const std::vector<index::IndexEntry>& entries) {
@@ -55,13 +76,14 @@ std::vector<std::shared_ptr<const index::MemoryIndex>> TenantIndex::freeze_pendi
 }
 
 void TenantIndex::replace_shipped(const std::vector<std::shared_ptr<const index::MemoryIndex>>& frozen,
-                                  const std::map<std::int64_t, IndexObjectPtr>& objects) {
+                                  const std::vector<RecentObject>& objects, bool keep) {
   const std::lock_guard lock(mutex_);
   auto days = std::make_shared<DayObjects>(*days_);
   ++ship_sequence_;
-  for (const auto& [day, object] : objects) {
-    insert_object(*days, object);
-    shipped_.emplace_back(ship_sequence_, object->id());
+  for (const RecentObject& shipped : objects) {
+    insert_object(*days, shipped.object);
+    shipped_.emplace_back(ship_sequence_, shipped.object->id());
+    if (keep) recent_.push_back(shipped);
   }
   days_ = std::move(days);
   std::erase_if(frozen_, [&](const auto& held) { return std::find(frozen.begin(), frozen.end(), held) != frozen.end(); });
@@ -72,8 +94,15 @@ std::uint64_t TenantIndex::ship_sequence() const {
   return ship_sequence_;
 }
 
-void TenantIndex::replace_listed(const std::vector<IndexObjectPtr>& listed, std::uint64_t listing_began, std::optional<std::int64_t> only_day) {
+std::int64_t TenantIndex::listed_ns() const {
   const std::lock_guard lock(mutex_);
+  return listed_ns_;
+}
+
+void TenantIndex::replace_listed(const std::vector<IndexObjectPtr>& listed, std::uint64_t listing_began, std::optional<std::int64_t> only_day,
+                                 std::int64_t began_monotonic_ns) {
+  const std::lock_guard lock(mutex_);
+  if (!only_day.has_value()) listed_ns_ = std::max(listed_ns_, began_monotonic_ns);
   // A listing of one day confirms nothing of the others.
   if (!only_day.has_value()) std::erase_if(shipped_, [&](const auto& shipped) { return shipped.first <= listing_began; });
   auto days = std::make_shared<DayObjects>();

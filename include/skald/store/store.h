@@ -34,6 +34,12 @@ struct StoreOptions {
   std::uint64_t index_memory_bytes = 256ULL << 20;
   std::shared_ptr<cache::Cache> index_cache = nullptr;       // index objects by key, below that memory; null: none
   std::int64_t query_ready_num_days = 0;           // index objects of so many days up to today are opened by refresh()
+  // Where other processes read what this one writes: how long recent() shows what shipped. Above the time in which each of
+  // them lists the bucket surely, see listing_age_max_ns. 0: recent() shows what has not shipped.
+  std::int64_t recent_keep_ns = 0;
+  // Where this process reads what others write: a query whose tenant's last complete listing began longer ago lists it
+  // first, and fails if that cannot be done. At most the writers' recent_keep_ns, less a minute or two. 0: never.
+  std::int64_t listing_age_max_ns = 0;
 };
 
 // Thread-safe.
@@ -56,6 +62,12 @@ class Store final : public rpc::StoreClient {
   Result<void> ship_pending(const CallContext& ctx);
   std::size_t pending_count() const;   // chunk list entries: a group chunk counts once per member stream
 
+  // Only what other processes may not have listed yet: entries that have not shipped, and those shipped less than
+  // recent_keep_ns ago, by this process or (told by the times of index objects) by whoever ran here before it. That is known
+  // once refresh() has listed the tenant; until then calls are kUnavailable. Where a compactor has replaced such a chunk
+  // already, what it replaced it by is shown. Lives as long as the store.
+  rpc::StoreClient& recent();
+
   Result<chunk::SelectResult> select(const CallContext& ctx, const rpc::SelectRequest& request) override;
   Result<std::vector<model::LabelsPtr>> series(const CallContext& ctx, const rpc::SelectRequest& request) override;
   Result<std::vector<rpc::SeriesVolume>> volumes(const CallContext& ctx, const rpc::SelectRequest& request) override;
@@ -69,6 +81,7 @@ class Store final : public rpc::StoreClient {
 
  private:
   struct State;
+  class View;
   std::unique_ptr<State> state_;
 };
 
