@@ -219,9 +219,12 @@ Result<BuiltChunk> build_group_chunk(std::vector<StreamRows> streams, const Chun
                        .min_ts_ns = *low,
                        .max_ts_ns = *high,
                        .raw_bytes = rows.text_bytes - rows.rows});
-    SketchBuilder sketch(*low, *high, kMemberSketchBucketsMax);
-    sketch.add(rows);
-    sketches.push_back(sketch.finish());
+    if (rows.rows >= kMemberSketchRowsMin) {
+      SketchBuilder sketch(*low, *high, kMemberSketchBucketsMax);
+      sketch.add(rows);
+      sketches.resize(members.size());
+      sketches.back() = sketch.finish();
+    }
     row += rows.rows;
     if (row > kChunkRowsMax) return bad_input("too many rows in a group");
     SKALD_TRY_VOID(append_rows(rows, options, appender, encoded));
@@ -229,6 +232,7 @@ Result<BuiltChunk> build_group_chunk(std::vector<StreamRows> streams, const Chun
   if (!appender.empty()) SKALD_TRY_VOID(encode_taken(appender, options, encoded));
   const std::uint64_t hash = compute_group_hash(members);
   SKALD_TRY(BuiltChunk chunk, assemble(kGroup, hash, std::move(members), encoded, options));
+  if (!sketches.empty()) sketches.resize(chunk.meta.members.size());
   chunk.meta.member_sketches = std::move(sketches);
   return chunk;
 }

@@ -12,14 +12,6 @@ std::int64_t bucket_of(std::int64_t ts_ns, std::int64_t width_ns) {
   return remainder > 0 ? quotient : quotient - 1;   // ceil(ts / width) - 1, also below zero
 }
 
-// Columns may exist whose every value is another stream's.
-bool has_metadata(const Columns& columns) {
-  for (const MetadataColumn& column : columns.metadata)
-    for (const std::string_view value : column.values)
-      if (value.data() != nullptr) return true;
-  return false;
-}
-
 }  // namespace
 
 SketchBuilder::SketchBuilder(std::int64_t min_ts_ns, std::int64_t max_ts_ns, std::size_t buckets_max) {
@@ -30,7 +22,6 @@ SketchBuilder::SketchBuilder(std::int64_t min_ts_ns, std::int64_t max_ts_ns, std
     if (buckets > buckets_max) continue;
     if (__builtin_mul_overflow(first, width_ns, &sketch_.origin_ns)) return;   // within a bucket of the first year int64 knows
     sketch_.width_s = width_s;
-    sketch_.only_levels = true;
     sketch_.rows.resize(buckets);
     sketch_.bytes.resize(buckets);
     width_ns_ = width_ns;
@@ -40,7 +31,6 @@ SketchBuilder::SketchBuilder(std::int64_t min_ts_ns, std::int64_t max_ts_ns, std
 
 void SketchBuilder::add(const Columns& columns) {
   if (sketch_.width_s == 0) return;
-  if (sketch_.only_levels && has_metadata(columns)) sketch_.only_levels = false;
   const std::int64_t first = sketch_.origin_ns / width_ns_;
   // Sorted rows stay in one bucket for long: the division is made once per bucket.
   std::int64_t low_ns = 0;

@@ -30,7 +30,7 @@ std::uint8_t width_code(std::uint32_t width_s) {
   }
 }
 constexpr std::uint32_t kWidths[] = {0, 1, 10, 60, 300};
-constexpr std::uint8_t kOnlyLevels = 0x80;   // beside the width
+constexpr std::uint8_t kFormerFlag = 0x80;   // beside the width; says nothing any more
 
 bool can_store(const chunk::Sketch& sketch) {
   const std::uint8_t code = width_code(sketch.width_s);
@@ -132,7 +132,7 @@ void append_sketch(std::string& out, const chunk::Sketch& sketch) {
     out.push_back('\0');
     return;
   }
-  out.push_back(static_cast<char>(width_code(sketch.width_s) | (sketch.only_levels ? kOnlyLevels : 0)));
+  out.push_back(static_cast<char>(width_code(sketch.width_s)));
   codec::append_zigzag(out, sketch.origin_ns / (static_cast<std::int64_t>(sketch.width_s) * kNanosPerSecond));
   codec::append_varint(out, sketch.rows.size());
   for (const std::uint32_t rows : sketch.rows) codec::append_varint(out, rows);
@@ -157,10 +157,9 @@ Result<void> read_sketches(ByteView raw, std::uint32_t count, std::vector<chunk:
   };
   for (std::uint32_t i = 0; i < count; ++i) {
     chunk::Sketch& sketch = out.emplace_back();
-    const std::uint8_t first = in.fixed<std::uint8_t>(), code = first & ~kOnlyLevels;
-    if (!in.ok() || code > 4 || first == kOnlyLevels) return corrupt_index("sketch: unknown width");
+    const std::uint8_t first = in.fixed<std::uint8_t>(), code = first & ~kFormerFlag;
+    if (!in.ok() || code > 4 || first == kFormerFlag) return corrupt_index("sketch: unknown width");
     if (code == 0) continue;
-    sketch.only_levels = (first & kOnlyLevels) != 0;
     sketch.width_s = kWidths[code];
     if (__builtin_mul_overflow(in.zigzag(), static_cast<std::int64_t>(sketch.width_s) * kNanosPerSecond, &sketch.origin_ns)) {
       return corrupt_index("sketch: origin out of range");

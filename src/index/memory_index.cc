@@ -3,30 +3,21 @@
 #include <algorithm>
 #include <mutex>
 
+#include "index/chunk_list.h"
 #include "index/match.h"
 
 namespace skald::index {
-namespace {
 
-ChunkRef copy_without_sketch(const ChunkRef& from) {
-  ChunkRef to;
-  to.object = from.object;
-  to.offset = from.offset;
-  to.length = from.length;
-  to.hot_length = from.hot_length;
-  to.min_ts_ns = from.min_ts_ns;
-  to.max_ts_ns = from.max_ts_ns;
-  to.rows = from.rows;
-  to.raw_bytes = from.raw_bytes;
-  to.content_id = from.content_id;
-  to.group = from.group;
-  to.first_row = from.first_row;
-  return to;
+ChunkRef MemoryIndex::Entry::whole() const {
+  ChunkRef ref = chunk;
+  if (sketch != nullptr) {
+    std::vector<chunk::Sketch> read;
+    const Result<void> ours = read_sketches(*sketch, 1, read);
+    SKALD_CHECK(ours.ok());
+    ref.sketch = std::move(read.front());
+  }
+  return ref;
 }
-
-bool starts_before(const ChunkRef& a, const ChunkRef& b) { return a.min_ts_ns < b.min_ts_ns; }
-
-}  // namespace
 
 // The caller holds the lock.
 struct MemoryIndex::Table {
@@ -54,7 +45,7 @@ struct MemoryIndex::Table {
 
 bool MemoryIndex::Series::in_range(const TimeRange& range) const {
   if (!range.overlaps(min_ts_ns, max_ts_ns)) return false;
-  return std::any_of(chunks.begin(), chunks.end(), [&](const ChunkRef& chunk) { return range.overlaps(chunk.min_ts_ns, chunk.max_ts_ns); });
+  return std::any_of(chunks.begin(), chunks.end(), [&](const Entry& entry) { return range.overlaps(entry.chunk.min_ts_ns, entry.chunk.max_ts_ns); });
 }
 
 bool MemoryIndex::add(const model::LabelsPtr& labels, ChunkRef chunk) {
@@ -69,12 +60,22 @@ bool MemoryIndex::add(const model::LabelsPtr& labels, ChunkRef chunk) {
     by_hash_.emplace(labels->hash, id);
     for (const model::Label& label : labels->labels.pairs()) names_[label.name][label.value].push_back(id);
   }
-  for (const ChunkRef& known : series->chunks)
-    if (known.offset == chunk.offset && known.object.id == chunk.object.id) return false;
+  for (const Entry& known : series->chunks)
+    if (known.chunk.offset == chunk.offset && known.chunk.object.id == chunk.object.id) return false;
   series->min_ts_ns = std::min(series->min_ts_ns, chunk.min_ts_ns);
   series->max_ts_ns = std::max(series->max_ts_ns, chunk.max_ts_ns);
-  const auto at = std::upper_bound(series->chunks.begin(), series->chunks.end(), chunk, starts_before);
-  series->chunks.insert(at, std::move(chunk));
+  const auto at = std::upper_bound(series->chunks.begin(), series->chunks.end(), chunk.min_ts_ns,
+                                   [](std::int64_t min_ts_ns, const Entry& entry) { return min_ts_ns < entry.chunk.min_ts_ns; });
+  Entry entry;
+  if (chunk.sketch.width_s != 0) {
+    std::string sketch;
+    append_sketch(sketch, chunk.sketch);
+    sketch.shrink_to_fit();
+    entry.sketch = std::make_unique<const std::string>(std::move(sketch));
+    chunk.sketch = {};
+  }
+  entry.chunk = std::move(chunk);
+  series->chunks.insert(at, std::move(entry));
   ++chunk_count_;
   return true;
 }
@@ -92,7 +93,10 @@ std::size_t MemoryIndex::series_count() const {
 void MemoryIndex::for_each(const std::function<void(const model::LabelsPtr&, const ChunkRef&)>& visit) const {
   const std::shared_lock lock(mutex_);
   for (const Series& series : series_)
-    for (const ChunkRef& chunk : series.chunks) visit(series.labels, chunk);
+    for (const Entry& entry : series.chunks) {
+      if (entry.sketch == nullptr) visit(series.labels, entry.chunk);
+      else visit(series.labels, entry.whole());
+    }
 }
 
 Result<SeriesBitmap> MemoryIndex::match(std::span<const model::Matcher> matchers) const {
@@ -107,9 +111,9 @@ Result<void> MemoryIndex::append_chunk_refs(const SeriesBitmap& only, const Time
     const Series& series = series_[id];
     if (!series.in_range(range)) return;
     StreamChunkRefs stream{.labels = series.labels, .chunks = {}};
-    for (const ChunkRef& chunk : series.chunks) {
-      if (!range.overlaps(chunk.min_ts_ns, chunk.max_ts_ns)) continue;
-      stream.chunks.push_back(with_sketches == WithSketches::kYes ? chunk : copy_without_sketch(chunk));
+    for (const Entry& entry : series.chunks) {
+      if (!range.overlaps(entry.chunk.min_ts_ns, entry.chunk.max_ts_ns)) continue;
+      stream.chunks.push_back(with_sketches == WithSketches::kYes ? entry.whole() : entry.chunk);
     }
     out.push_back(std::move(stream));
   });

@@ -45,10 +45,10 @@ bool read_labels(ByteReader& in, model::Labels& labels) {
   return in.ok();
 }
 
-constexpr std::uint64_t kOnlyLevels = 1 << 16;   // added to the width
+constexpr std::uint64_t kFormerFlag = 1 << 16;   // beside the width; says nothing any more
 
 void append_sketch(Bytes& out, const chunk::Sketch& sketch) {
-  append_varint(out, sketch.width_s == 0 ? 0 : sketch.width_s + (sketch.only_levels ? kOnlyLevels : 0));
+  append_varint(out, sketch.width_s);
   if (sketch.width_s == 0) return;
   append_zigzag(out, sketch.origin_ns);
   append_varint(out, sketch.rows.size());
@@ -74,9 +74,8 @@ bool read_numbers(ByteReader& in, std::vector<T>& out) {
 
 bool read_sketch(ByteReader& in, chunk::Sketch& sketch) {
   const std::uint64_t width = in.varint();
-  sketch.width_s = static_cast<std::uint32_t>(width & ~kOnlyLevels);
+  sketch.width_s = static_cast<std::uint32_t>(width & ~kFormerFlag);
   if (sketch.width_s == 0) return in.ok();
-  sketch.only_levels = (width & kOnlyLevels) != 0;
   sketch.origin_ns = in.zigzag();
   if (!read_numbers(in, sketch.rows) || !read_numbers(in, sketch.bytes)) return false;
   const std::uint64_t levels = in.varint();

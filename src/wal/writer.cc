@@ -348,8 +348,10 @@ void Writer::append(PushRecord record, Done done) {
 }
 
 Result<std::uint64_t> Writer::append_flush(const std::vector<FlushRecord>& records) {
-  return state_->append_raw(FrameType::kFlush, encode_flush_records(records));
+  return append_flush(encode_flush_records(records));
 }
+
+Result<std::uint64_t> Writer::append_flush(Bytes encoded_records) { return state_->append_raw(FrameType::kFlush, std::move(encoded_records)); }
 
 Result<std::uint64_t> Writer::append_shipped(std::uint64_t up_to_flush_id) {
   return state_->append_raw(FrameType::kShipped, encode_shipped(up_to_flush_id));

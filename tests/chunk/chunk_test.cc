@@ -298,30 +298,32 @@ TEST(Chunk, SketchCountsRowsInLeftOpenBuckets) {
   EXPECT_EQ(sketch.rows_by_level[0].first, 4);
   EXPECT_EQ(sketch.rows_by_level[0].second, (std::vector<std::uint32_t>{1, 1, 0}));
   EXPECT_EQ(sketch.rows_by_level[1].second, (std::vector<std::uint32_t>{0, 1, 0}));
-  EXPECT_TRUE(sketch.only_levels);
-  rows.back().metadata["trace"] = "1";
-  EXPECT_FALSE(build({rows})->meta.sketch.only_levels);
 }
 
-TEST(Chunk, MembersOfAGroupHaveSketchesOfTheirOwn) {
+TEST(Chunk, MembersOfAGroupWithSomeRowsHaveSketchesOfTheirOwn) {
   std::vector<StreamRows> streams;
-  for (int s = 0; s < 3; ++s) {
+  for (int s = 0; s < 4; ++s) {
     std::vector<Row> rows;
-    for (int i = 0; i <= 10 * s; ++i) rows.push_back({kShardStart + 1 + i * 60'000'000'000LL * s, "line", 4, {}});
+    for (int i = 0; i < (s == 3 ? 127 : 128 + s); ++i) rows.push_back({kShardStart + 1 + i * 15'000'000'000LL * s, "line", 4, {}});
     streams.push_back({model::intern(model::Labels::from_pairs({{"s", std::to_string(s)}})), to_columns(rows)});
   }
   const auto built = build_group_chunk(streams, {});
   ASSERT_TRUE(built.ok());
-  ASSERT_EQ(built->meta.member_sketches.size(), 3U);
-  for (std::size_t m = 0; m < 3; ++m) {
+  ASSERT_EQ(built->meta.member_sketches.size(), 4U);
+  for (std::size_t m = 0; m < 4; ++m) {
     const Sketch& sketch = built->meta.member_sketches[m];
+    if (built->meta.members[m].rows < 128) {
+      EXPECT_EQ(sketch.width_s, 0U);
+      continue;
+    }
     std::uint64_t rows = 0;
     for (const std::uint32_t in_bucket : sketch.rows) rows += in_bucket;
     EXPECT_EQ(rows, built->meta.members[m].rows);
-    EXPECT_TRUE(sketch.only_levels);
     EXPECT_LE(sketch.rows.size(), 73U);
     EXPECT_NE(sketch.width_s, 0U);
   }
+  for (StreamRows& stream : streams) stream.rows = to_columns({{kShardStart, "line", 4, {}}});
+  EXPECT_TRUE(build_group_chunk(streams, {})->meta.member_sketches.empty());
 }
 
 TEST(Chunk, SketchOfAWholeShardFitsAndAddsUp) {

@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "index/chunk_list.h"
 #include "index/generate.h"
 #include "skald/index/memory_index.h"
 
@@ -245,6 +246,23 @@ TEST(DayIndex, ASketchTheFormatCannotHoldIsLeftOut) {
   ASSERT_TRUE((*reader)->append_chunk_refs(SeriesBitmap(1, true), kAlways, WithSketches::kYes, streams).ok());
   ASSERT_EQ(streams.size(), 1U);
   EXPECT_EQ(streams[0].chunks.at(0).sketch.width_s, 0U);
+}
+
+TEST(DayIndex, SketchesAsEarlierVersionsMarkedThemAreReadTheSame) {
+  chunk::Sketch sketch;
+  sketch.width_s = 10;
+  sketch.origin_ns = 20 * kNanosPerSecond;
+  sketch.rows = {1, 2};
+  sketch.bytes = {30, 40};
+  std::string bytes;
+  append_sketch(bytes, sketch);
+  bytes[0] = static_cast<char>(bytes[0] | 0x80);
+  std::vector<chunk::Sketch> read;
+  ASSERT_TRUE(read_sketches(bytes, 1, read).ok());
+  EXPECT_EQ(read.at(0).width_s, 10U);
+  EXPECT_EQ(read.at(0).rows, sketch.rows);
+  EXPECT_EQ(read.at(0).bytes, sketch.bytes);
+  EXPECT_EQ(read_sketches(std::string(1, '\x80'), 1, read).error().code(), ErrorCode::kCorruption);
 }
 
 TEST(DayIndex, LabelsOfASeriesAreMadeOnce) {

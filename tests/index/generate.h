@@ -74,7 +74,6 @@ class Generator {
     constexpr std::uint32_t kWidths[] = {1, 10, 60, 300};
     chunk::Sketch sketch;
     sketch.width_s = kWidths[below(4)];
-    sketch.only_levels = below(2) == 0;
     const std::int64_t width_ns = sketch.width_s * kNanosPerSecond;
     sketch.origin_ns = min_ts_ns / width_ns * width_ns;
     for (std::size_t i = 0; i < buckets; ++i) {
@@ -101,7 +100,7 @@ inline std::string describe(const ChunkRef& ref, bool with_sketch) {
     out += " " + std::to_string(field);
   }
   if (with_sketch) {
-    out += " sketch " + std::to_string(ref.sketch.width_s) + " " + std::to_string(ref.sketch.origin_ns) + (ref.sketch.only_levels ? " only levels" : "");
+    out += " sketch " + std::to_string(ref.sketch.width_s) + " " + std::to_string(ref.sketch.origin_ns);
     for (const std::uint32_t rows : ref.sketch.rows) out += " " + std::to_string(rows);
     for (const std::uint64_t bytes : ref.sketch.bytes) out += " " + std::to_string(bytes);
     for (const auto& [level, rows] : ref.sketch.rows_by_level) {

@@ -116,7 +116,7 @@ FlushRecord flush_record(const model::LabelsPtr& labels, std::uint64_t id, std::
   record.entry.chunk.offset = 64 * id;
   record.entry.chunk.content_id = 0xABCDEF0123456789ULL;
   record.entry.chunk.rows = 7;
-  record.entry.chunk.sketch = {10, 5'000'000'000, {1, 2}, {300, 4}, {{5, {1, 1}}}, true};
+  record.entry.chunk.sketch = {10, 5'000'000'000, {1, 2}, {300, 4}, {{5, {1, 1}}}};
   record.flush_id = id;
   record.first_ordinal = first;
   record.last_ordinal = last;
@@ -200,7 +200,6 @@ TEST(Wal, FlushedEntriesAreLeftOutByOrdinalAndTimeShard) {
   EXPECT_EQ(chunk.sketch.bytes, record.entry.chunk.sketch.bytes);
   EXPECT_EQ(chunk.sketch.rows_by_level, record.entry.chunk.sketch.rows_by_level);
   EXPECT_EQ(chunk.sketch.width_s, record.entry.chunk.sketch.width_s);
-  EXPECT_EQ(chunk.sketch.only_levels, record.entry.chunk.sketch.only_levels);
 }
 
 TEST(Wal, ShippedMarksEndPendingAndReloggedRecordsCountOnce) {

@@ -34,8 +34,6 @@ struct Sketch {
   std::vector<std::uint32_t> rows;
   std::vector<std::uint64_t> bytes;
   std::vector<std::pair<std::uint8_t, std::vector<std::uint32_t>>> rows_by_level;   // model::Level → rows per bucket
-  // No row has structured metadata beyond its level: grouping by any label that the stream lacks finds it absent.
-  bool only_levels = false;
 };
 
 // A stream's rows inside a group chunk.
@@ -58,7 +56,8 @@ struct ChunkMeta {
   std::uint32_t hot_length = 0;
   std::vector<GroupMember> members;   // group chunks only, sorted by hash
   Sketch sketch;                      // single streams, from their builder only: a chunk does not store it
-  std::vector<Sketch> member_sketches;   // likewise of a group, in the order of `members`
+  std::vector<Sketch> member_sketches;   // likewise of a group, in the order of `members`; none for members of few rows,
+                                         // and empty when no member has one
 };
 
 struct BuiltChunk {

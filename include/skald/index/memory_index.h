@@ -32,9 +32,15 @@ class MemoryIndex final : public SeriesIndex {
   Result<void> append_label_values(std::string_view name, const SeriesBitmap& only, std::vector<std::string>& out) const override;
 
  private:
+  // A chunk without its sketch, and that as index objects have it: decoded it takes several times the room.
+  struct Entry {
+    ChunkRef chunk;
+    std::unique_ptr<const std::string> sketch;   // null: none
+    ChunkRef whole() const;
+  };
   struct Series {
     model::LabelsPtr labels;
-    std::vector<ChunkRef> chunks;
+    std::vector<Entry> chunks;
     std::int64_t min_ts_ns = 0, max_ts_ns = 0;   // of all chunks
     bool in_range(const TimeRange& range) const;
   };

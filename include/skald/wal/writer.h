@@ -52,6 +52,7 @@ class Writer {
   void append(PushRecord record, Done done);
   // Flush records and shipped marks are always on disk when these return. The value is the segment they went to.
   Result<std::uint64_t> append_flush(const std::vector<FlushRecord>& records);
+  Result<std::uint64_t> append_flush(Bytes encoded_records);   // by encode_flush_records
   Result<std::uint64_t> append_shipped(std::uint64_t up_to_flush_id);
   // Everything appended before is on disk when this returns.
   Result<void> sync();
