@@ -102,7 +102,8 @@ class Flight {
       }
       if (const std::optional<std::size_t> here = part_for_here()) {
         metrics_.local.add(1);
-        window = settle(*here, evaluate_(ctx_, active_[*here].subquery));
+        const Subquery& subquery = active_[*here].subquery;
+        window = settle(*here, with_retries(ctx_, options_.max_retries, options_.retry_min_ns, [&] { return evaluate_(ctx_, subquery); }));
         continue;
       }
       std::deque<Answer> answers;
