@@ -51,7 +51,9 @@ struct IngesterService::State {
   State(IngesterClient& ingester_in, obs::Registry& registry, const Clock& clock_in, IngesterServiceOptions options_in)
       : ingester(ingester_in), clock(clock_in), options(options_in),
         held_gauge(registry.gauge("skald_rpc_held_selects", "Selects whose rows a peer may still fetch.")), sweeper([this] { sweep(); }) {}
-  ~State() {
+  // Not left to the destructor: routes and unanswered requests hold the state, so the last reference may be let go by any
+  // thread, the sweeper's own among them.
+  void stop() {
     {
       const std::lock_guard lock(mutex);
       stopping = true;
@@ -87,7 +89,7 @@ struct IngesterService::State {
 
 IngesterService::IngesterService(IngesterClient& ingester, obs::Registry& registry, const Clock& clock, IngesterServiceOptions options)
     : state_(std::make_shared<State>(ingester, registry, clock, options)) {}
-IngesterService::~IngesterService() = default;
+IngesterService::~IngesterService() { state_->stop(); }
 
 Result<Bytes> IngesterService::State::select(const CallContext& ctx, ByteView message) {
   SKALD_TRY(const SelectRequest request, decode_select(message));
@@ -180,6 +182,7 @@ Result<Bytes> IngesterService::State::start_tail(const CallContext& ctx, ByteVie
   SKALD_TRY(std::shared_ptr<void> subscription, ingester.tail(subscription_ctx, std::move(request.matchers), sink));
   const std::uint64_t id = system_random().next_u64();
   const std::lock_guard lock(mutex);
+  if (stopping) return Error(ErrorCode::kUnavailable, "shutting down");
   tails.emplace(id, OpenTail{std::move(tail), std::move(subscription)});
   return with_id(id);
 }
