@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "api/rule_states.h"
+#include "skald/api/json.h"
 #include "skald/api/status.h"
 #include "skald/api/tenant.h"
 
@@ -23,6 +24,15 @@ http::Response accepted() {
   http::Response response = http::Response::json(R"({"status":"success","data":null,"errorType":"","error":""})");
   response.content_type = "application/json";
   response.status = 202;
+  return response;
+}
+
+// As Prometheus' API says it.
+http::Response server_error(const Error& error) {
+  std::string body = R"({"status":"error","data":null,"errorType":"server_error","error":)";
+  append_json_string(body, error.message());
+  http::Response response = http::Response::json(body + "}");
+  response.status = 500;
   return response;
 }
 
@@ -88,13 +98,18 @@ class RuleRoutes {
     return removed.ok() ? changed(ctx) : error_response_with_newline(removed.error());
   }
   http::Response prometheus(const CallContext& ctx, const http::Request& request) {
-    if (states_ != nullptr) return http::Response::json(rules_json(states_->status(ctx.tenant), request.form));
+    if (states_ != nullptr) {
+      const auto groups = states_->status(ctx);
+      return groups.ok() ? http::Response::json(rules_json(*groups, request.form)) : server_error(groups.error());
+    }
     const auto namespaces = rules_.list(ctx, "");
     if (!namespaces.ok()) return error_response_with_newline(namespaces.error());
     return http::Response::json(rules_json(unevaluated(*namespaces), request.form));
   }
   http::Response alerts(const CallContext& ctx, const http::Request&) {
-    return http::Response::json(alerts_json(states_ != nullptr ? states_->status(ctx.tenant) : std::vector<ruler::GroupStatus>()));
+    if (states_ == nullptr) return http::Response::json(alerts_json({}));
+    const auto groups = states_->status(ctx);
+    return groups.ok() ? http::Response::json(alerts_json(*groups)) : server_error(groups.error());
   }
 
  private:

@@ -296,6 +296,22 @@ void Group::take_state(const Group& old) {
   }
 }
 
+void Group::take_alerts(const GroupStatus& known) {
+  const std::scoped_lock lock(mutex_);
+  std::vector<bool> taken(known.rules.size(), false);
+  for (RuleState& state : rules_) {
+    const Rule& mine = state.status.rule;
+    for (std::size_t i = 0; i < known.rules.size(); ++i) {
+      const RuleStatus& before = known.rules[i];
+      if (taken[i] || mine.alert.empty() || mine.alert != before.rule.alert || mine.labels != before.rule.labels || before.last_evaluation_ns == 0) continue;
+      taken[i] = true;
+      for (const ActiveAlert& alert : before.alerts) state.active[alert.labels] = alert;
+      state.restored = true;
+      break;
+    }
+  }
+}
+
 GroupStatus Group::status() const {
   const std::scoped_lock lock(mutex_);
   GroupStatus out;

@@ -29,6 +29,9 @@ class Group {
   // Takes over the alerts of rules that stayed the same (name and labels), so that a changed group does not start anew.
   void take_state(const Group& old);
 
+  // Takes over the alerts that another ruler knew of the same group.
+  void take_alerts(const GroupStatus& known);
+
   // Waits the whole `for` even where the alert was true before: of groups that are new, not known from before a restart.
   void start_anew();
 

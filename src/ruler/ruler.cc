@@ -18,6 +18,10 @@ constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
 // The wall clock may be set while a worker sleeps; it looks again at least this often.
 constexpr std::int64_t kSleepMaxNs = 5 * kNanosPerSecond;
 
+constexpr std::int64_t kOwnersLookNs = kNanosPerSecond;
+// How long what is known of a group that moved is kept for its new owner. Longer than a restart takes.
+constexpr std::int64_t kFormerKeptNs = 5 * kNanosPerMinute;
+
 double seconds(std::int64_t ns) { return static_cast<double>(ns) / 1e9; }
 
 // As Loki names a group in its metrics: <folder>/<tenant>/<namespace>;<group>.
@@ -53,15 +57,30 @@ void Ruler::stop() {
 }
 
 void Ruler::poll() {
+  const auto version = [this] { return deps_.owners_version ? deps_.owners_version() : 0; };
+  const char* reason = "initial";
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     poll_now_ = false;
-    const bool first = !synced_;
     lock.unlock();
-    metrics_->syncs.with({first ? "initial" : "periodic"}).add(1);
+    metrics_->syncs.with({reason}).add(1);
+    const std::uint64_t before = version();   // before the sync: a change amid it is seen below
     if (const Result<void> read = sync(); !read.ok()) log::error("rules not read, those known stay", {{"err", read.error().message()}});
+    reason = "periodic";
+    const std::int64_t next_ns = system_clock().monotonic_ns() + options_.poll_interval_ns;
     lock.lock();
-    wake_.wait_for(lock, std::chrono::nanoseconds(options_.poll_interval_ns), [this] { return stopping_ || poll_now_; });
+    while (!stopping_ && !poll_now_) {
+      const std::int64_t left_ns = next_ns - system_clock().monotonic_ns();
+      if (left_ns <= 0) break;
+      wake_.wait_for(lock, std::chrono::nanoseconds(deps_.owners_version ? std::min(left_ns, kOwnersLookNs) : left_ns), [this] { return stopping_ || poll_now_; });
+      if (stopping_ || poll_now_ || !deps_.owners_version) continue;
+      lock.unlock();
+      const bool moved = version() != before;
+      lock.lock();
+      if (!moved) continue;
+      reason = "ring-change";
+      break;
+    }
   }
 }
 
@@ -238,11 +257,35 @@ Result<void> Ruler::sync() {
   return {};
 }
 
+// What others know of groups that become ours now. Without the lock: they are asked over the network.
+std::map<Ruler::Key, GroupStatus> Ruler::inherited_by(const std::string& tenant, const std::map<Key, const RuleGroup*>& wanted) {
+  std::map<Key, GroupStatus> out;
+  if (!deps_.inherit) return out;
+  {
+    const std::scoped_lock lock(mutex_);
+    // Of the first look after a start, all groups are: a restart may have moved them here.
+    const bool some = std::any_of(wanted.begin(), wanted.end(), [&](const auto& item) {
+      return !entries_.contains(item.first) && (!synced_ || elsewhere_.contains(item.first));
+    });
+    if (!some) return out;
+  }
+  for (GroupStatus& group : deps_.inherit(tenant)) {
+    const Key key{tenant, group.name_space, group.name};
+    if (wanted.contains(key)) out[key] = std::move(group);
+  }
+  return out;
+}
+
 void Ruler::replace(const std::string& tenant, const Groups& groups, const std::set<std::string>& keep) {
   std::map<Key, const RuleGroup*> wanted;
+  std::set<Key> others;
   for (const auto& [name_space, list] : groups)
-    for (const RuleGroup& group : list)
-      if (!deps_.owns || deps_.owns(tenant, name_space, group.name)) wanted[{tenant, name_space, group.name}] = &group;
+    for (const RuleGroup& group : list) {
+      const Key key{tenant, name_space, group.name};
+      if (!deps_.owns || deps_.owns(tenant, name_space, group.name)) wanted[key] = &group;
+      else others.insert(key);
+    }
+  const auto inherited = inherited_by(tenant, wanted);
 
   bool changes = false;
   const auto labels_of = [&](const Key& key) { return std::vector<std::string>{key.tenant, metric_group(options_, key.tenant, key.name_space, key.name)}; };
@@ -258,6 +301,8 @@ void Ruler::replace(const std::string& tenant, const Groups& groups, const std::
     if (!wanted.contains(at->first) && !keep.contains(at->first.name_space)) gone.push_back(at->first);
   for (const Key& key : gone) {
     wait_until_idle(key);
+    if (const auto at = entries_.find(key); at != entries_.end() && others.contains(key))
+      former_[key] = {at->second.group->status(), deps_.clock.monotonic_ns()};
     entries_.erase(key);
     if (!options_.disable_rule_group_label) metrics_->forget(tenant, labels_of(key)[1]);
     changes = true;
@@ -274,7 +319,9 @@ void Ruler::replace(const std::string& tenant, const Groups& groups, const std::
       wait_until_idle(key);
       if (stopping_) return;
       entry.group->take_state(*entries_.at(key).group);
-    } else if (synced_) {
+    } else if (const auto known_elsewhere = inherited.find(key); known_elsewhere != inherited.end()) {
+      entry.group->take_alerts(known_elsewhere->second);
+    } else if (synced_ && !elsewhere_.contains(key)) {
       entry.group->start_anew();
     }
     entry.next_ns = entry.group->slot_at_or_after(deps_.clock.now_ns());
@@ -284,6 +331,10 @@ void Ruler::replace(const std::string& tenant, const Groups& groups, const std::
     metrics_->failures.with(labels_of(key));
     entries_[key] = std::move(entry);
   }
+  std::erase_if(elsewhere_, [&](const Key& key) { return key.tenant == tenant && !others.contains(key) && !keep.contains(key.name_space); });
+  elsewhere_.insert(others.begin(), others.end());
+  const std::int64_t oldest_ns = deps_.clock.monotonic_ns() - kFormerKeptNs;
+  std::erase_if(former_, [&](const auto& item) { return item.second.since_ns < oldest_ns; });
   lock.unlock();
   if (!changes) return;
   metrics_->updates.with({tenant}).add(1);
@@ -298,6 +349,13 @@ std::vector<GroupStatus> Ruler::status(const std::string& tenant) const {
   }
   std::vector<GroupStatus> out;
   for (const std::shared_ptr<Group>& group : groups) out.push_back(group->status());
+  return out;
+}
+
+std::vector<GroupStatus> Ruler::former(const std::string& tenant) const {
+  const std::scoped_lock lock(mutex_);
+  std::vector<GroupStatus> out;
+  for (auto at = former_.lower_bound({tenant, "", ""}); at != former_.end() && at->first.tenant == tenant; ++at) out.push_back(at->second.status);
   return out;
 }
 

@@ -98,8 +98,9 @@ struct GroupStatus {
 class RuleStates {
  public:
   virtual ~RuleStates() = default;
-  // The groups this process evaluates, sorted by namespace and name.
-  virtual std::vector<GroupStatus> status(const std::string& tenant) const = 0;
+  // The groups of ctx.tenant that are evaluated, sorted by namespace and name. kUnavailable: another process that evaluates
+  // some of them does not answer.
+  virtual Result<std::vector<GroupStatus>> status(const CallContext& ctx) const = 0;
   // The stored rules of a tenant changed: look at them soon.
   virtual void changed(const std::string& tenant) = 0;
 };

@@ -38,6 +38,10 @@ struct RulerDeps {
   const Clock& clock = system_clock();
   // Which groups this process evaluates; null: all. Asked at each sync(). Must be quick.
   std::function<bool(const std::string& tenant, const std::string& name_space, const std::string& group)> owns = nullptr;
+  // Another number whenever owns() may answer differently: looked at every second. Null: never.
+  std::function<std::uint64_t()> owners_version = nullptr;
+  // What others know of a tenant's groups, asked when a group of theirs becomes ours: its alerts go on. May wait for them.
+  std::function<std::vector<GroupStatus>(const std::string& tenant)> inherit = nullptr;
 };
 
 // Thread-safe.
@@ -57,7 +61,10 @@ class Ruler final : public RuleStates {
   // Evaluates every group that is due, on the calling thread; for tests with a clock of their own. How many.
   std::size_t run_due();
 
-  std::vector<GroupStatus> status(const std::string& tenant) const override;
+  Result<std::vector<GroupStatus>> status(const CallContext& ctx) const override { return status(ctx.tenant); }
+  std::vector<GroupStatus> status(const std::string& tenant) const;
+  // Groups that became another ruler's within the last minutes, as they were then.
+  std::vector<GroupStatus> former(const std::string& tenant) const;
   void changed(const std::string& tenant) override;
 
  private:
@@ -83,6 +90,7 @@ class Ruler final : public RuleStates {
   // Returns the namespaces (file names) that could not be read: their groups stay as they are.
   std::set<std::string> add_files(const std::string& tenant, Groups& groups) const;
   void replace(const std::string& tenant, const Groups& groups, const std::set<std::string>& keep);
+  std::map<Key, GroupStatus> inherited_by(const std::string& tenant, const std::map<Key, const RuleGroup*>& wanted);
 
   const RulerDeps deps_;
   const RulerOptions options_;
@@ -92,6 +100,12 @@ class Ruler final : public RuleStates {
   mutable std::mutex mutex_;            // guards all below
   std::condition_variable wake_, idle_; // something may be due or changed; a group ended
   std::map<Key, Entry> entries_;
+  std::set<Key> elsewhere_;             // known, and another ruler's
+  struct Former {
+    GroupStatus status;
+    std::int64_t since_ns = 0;          // monotonic
+  };
+  std::map<Key, Former> former_;
   bool poll_now_ = false, stopping_ = false, synced_ = false;
   std::vector<std::thread> threads_;
 };
