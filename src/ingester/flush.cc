@@ -186,9 +186,6 @@ void Ingester::State::cut_for_wal() {
   (void)wal->roll();
 }
 
-namespace {
-
-// Splits a cut chunk by time shard; blocks that are apart in time stay encoded, others are decoded and merged.
 Result<std::map<std::int64_t, ShardPart>> split_by_shard(const CutChunkPtr& cut, bool want_rows, const CallContext& ctx) {
   std::map<std::int64_t, ShardPart> parts;
   if (!want_rows) {
@@ -246,6 +243,8 @@ Result<std::map<std::int64_t, ShardPart>> split_by_shard(const CutChunkPtr& cut,
   return parts;
 }
 
+namespace {
+
 index::ChunkRef make_ref(const index::ObjectRef& object, const chunk::PlacedChunk& placed) {
   index::ChunkRef ref;
   ref.object = object;
@@ -297,7 +296,7 @@ Result<void> Ingester::State::flush_queued(bool everything, const CallContext& c
       log::warn("flush failed; it will be tried again", {{"tenant", tenant->name}, {"err", flushed.error().message()}});
       failure = flushed.error();
       for (auto& chunk : chunks)
-        if (!chunk->blocks.empty()) again.push_back(chunk);  // what was dropped has none left
+        if (!chunk->durable) again.push_back(chunk);
     }
   }
   {
@@ -310,12 +309,16 @@ Result<void> Ingester::State::flush_queued(bool everything, const CallContext& c
 }
 
 Result<void> Ingester::State::flush_tenant(Tenant& tenant, const std::vector<CutChunkPtr>& chunks, const CallContext& ctx) {
-  // In portions of some objects' worth, so that memory for built chunks stays bounded.
+  // In portions, so that what is decoded and built beside what is held stays a small part of the memory allowed.
+  const std::uint64_t portion_bytes = std::clamp<std::uint64_t>(soft_bytes / 8, kPortionBytesMin, std::max(kPortionBytesMin, 2 * options.object_target_bytes));
+  const auto weight = [](const CutChunk& chunk) {   // of small streams all rows are decoded at once
+    return chunk.raw_bytes < kGroupStreamBytesMax ? 2 * chunk.raw_bytes + 100 * chunk.rows + 1000 : chunk.raw_bytes / 2;
+  };
   std::optional<Error> failure;
   for (std::size_t begin = 0; begin < chunks.size();) {
     std::size_t end = begin;
-    std::uint64_t raw = 0;
-    while (end < chunks.size() && (end == begin || raw + chunks[end]->raw_bytes <= 4 * options.object_target_bytes)) raw += chunks[end++]->raw_bytes;
+    std::uint64_t bytes = 0;
+    while (end < chunks.size() && (end == begin || bytes + weight(*chunks[end]) <= portion_bytes)) bytes += weight(*chunks[end++]);
     if (auto done = flush_portion(tenant, std::span(chunks).subspan(begin, end - begin), ctx); !done.ok()) failure = done.error();
     begin = end;
   }
@@ -349,7 +352,7 @@ Result<void> Ingester::State::flush_portion(Tenant& tenant, std::span<const CutC
     if (auto written = write_shard(tenant, shard, parts, ctx); !written.ok()) failure = written.error();
   for (std::size_t i = 0; i < chunks.size(); ++i) {
     const auto& done = chunks[i]->shards_done;
-    if (!shards_of[i].empty() && std::includes(done.begin(), done.end(), shards_of[i].begin(), shards_of[i].end())) drop(chunks[i]);
+    if (!shards_of[i].empty() && std::includes(done.begin(), done.end(), shards_of[i].begin(), shards_of[i].end())) drop(chunks[i], true);
   }
   if (failure) return *failure;
   return {};
@@ -476,14 +479,18 @@ Result<void> Ingester::State::put_object(Tenant& tenant, std::int64_t shard_star
     }
   }
   // Durable in the log before memory lets go of anything: from here on a restart finds the chunk, not the entries.
-  std::uint64_t sequence = 0;
+  PendingFlush flushed;
+  flushed.last_flush_id = records.back().flush_id;
   if (wal) {
-    SKALD_TRY(sequence, wal->append_flush(records));
+    flushed.records = wal::encode_flush_records(records);
+    SKALD_TRY(flushed.sequence, wal->append_flush(flushed.records));
   }
   std::vector<index::IndexEntry> entries;
-  for (const auto& record : records) entries.push_back(record.entry);
+  entries.reserve(records.size());
+  for (auto& record : records) entries.push_back(std::move(record.entry));
+  records = {};
   store.add_pending(tenant.name, std::move(entries));
-  for (auto& record : records) pending.push_back({std::move(record), sequence});
+  pending.push_back(std::move(flushed));
 
   for (std::size_t i = 0; i < owners.size(); ++i) {
     const chunk::ChunkMeta& meta = object.chunks[i].meta;
@@ -501,22 +508,28 @@ Result<void> Ingester::State::put_object(Tenant& tenant, std::int64_t shard_star
   return {};
 }
 
-void Ingester::State::drop(const CutChunkPtr& chunk) {
+// Its rows are durable elsewhere, and visible there.
+void Ingester::State::drop(const CutChunkPtr& chunk, bool flushed) {
   const std::uint64_t hash = stream_hash(*chunk->tenant, *chunk->labels);
   Shard& shard = shard_of(hash);
   std::lock_guard lock(shard.mutex);
-  if (Stream* stream = shard.streams.find(hash, chunk->tenant, *chunk->labels); stream != nullptr && stream->blocks) {
-    std::erase(stream->blocks->flushing, chunk);
-    if (stream->blocks->flushing.empty() && stream->blocks->sealed.empty()) stream->blocks.reset();
-  }
-  for (const auto& block : chunk->blocks) {
-    std::lock_guard block_lock(block->mutex);
-    block->dropped = true;
-    memory_bytes.fetch_sub(static_cast<std::int64_t>(block->memory_bytes), std::memory_order_relaxed);
-    block->memory_bytes = 0;
-  }
-  chunk->blocks.clear();
+  chunk->durable = true;
   metrics.memory_chunks.add(-1);
+  // Whoever leaves keeps it for readers: other processes may not have seen yet where it went.
+  if (!stopping.load()) {
+    if (Stream* stream = shard.streams.find(hash, chunk->tenant, *chunk->labels); stream != nullptr && stream->blocks) {
+      std::erase(stream->blocks->flushing, chunk);
+      if (stream->blocks->flushing.empty() && stream->blocks->sealed.empty()) stream->blocks.reset();
+    }
+    for (const auto& block : chunk->blocks) {
+      std::lock_guard block_lock(block->mutex);
+      block->dropped = true;
+      memory_bytes.fetch_sub(static_cast<std::int64_t>(block->memory_bytes), std::memory_order_relaxed);
+      block->memory_bytes = 0;
+    }
+    chunk->blocks.clear();
+  }
+  if (!flushed) return;
   metrics.chunks_flushed.with({chunk->reason}).add(1);
   metrics.chunk_age.observe(static_cast<double>(clock.monotonic_ns() - chunk->begun_ns) / static_cast<double>(kNanosPerSecond));
 }

@@ -12,6 +12,9 @@ Ingester::~Ingester() { stop(); }
 
 Result<RecoveryReport> Ingester::start() { return state_->start(); }
 void Ingester::stop() { state_->stop(); }
+Result<HandOver> Ingester::hand_over(const CallContext& ctx, const Successor& successor, const HandOverOptions& options) {
+  return state_->hand_over(ctx, successor, options);
+}
 
 void Ingester::push(const CallContext& ctx, std::shared_ptr<const model::PushBatch> batch, std::function<void(Result<model::PushOutcome>)> done) {
   state_->push(ctx, std::move(batch), std::move(done));

@@ -12,6 +12,7 @@ namespace skald::ingester {
 namespace {
 
 constexpr std::int64_t kDiskCheckNs = 5 * kNanosPerSecond;
+constexpr std::size_t kRecordsPerPending = 4096;   // flush records taken together after a replay
 constexpr std::int64_t kBackoffMinNs = kNanosPerSecond, kBackoffMaxNs = kNanosPerMinute;
 
 // What this process may use: the cgroup's limit, else the machine's memory.
@@ -61,15 +62,26 @@ Result<RecoveryReport> Ingester::State::start() {
     metrics.wal_replay_active.set(1);
     metrics.limiter_enabled.set(0);
     std::map<std::string, std::vector<index::IndexEntry>> entries;
+    std::map<std::uint64_t, std::vector<wal::FlushRecord>> records;   // by segment
+    const auto keep_pending = [&](std::uint64_t sequence) {
+      std::vector<wal::FlushRecord>& of_segment = records[sequence];
+      if (of_segment.empty()) return;
+      std::uint64_t last_flush_id = 0;
+      for (const auto& record : of_segment) last_flush_id = std::max(last_flush_id, record.flush_id);
+      pending.push_back({wal::encode_flush_records(of_segment), last_flush_id, sequence});
+      for (auto& record : of_segment) entries[record.tenant].push_back(std::move(record.entry));
+      of_segment.clear();
+    };
     Recovery sink(
         [&](wal::FlushRecord record, std::uint64_t sequence) {
-          entries[record.tenant].push_back(record.entry);
-          pending.push_back({std::move(record), sequence});
+          records[sequence].push_back(std::move(record));
+          if (records[sequence].size() >= kRecordsPerPending) keep_pending(sequence);
         },
         [&](const model::PushBatch& batch, std::span<const std::uint64_t> replayed) { replay_push(batch, replayed); });
     auto replayed = wal::replay(fs, options.wal_directory, pool, sink);
     metrics.wal_replay_active.set(0);
     if (!replayed.ok()) return replayed.error().with_prefix("write-ahead log " + options.wal_directory);
+    for (const auto& [sequence, rest] : records) keep_pending(sequence);
     for (auto& [tenant, list] : entries) store.add_pending(tenant, std::move(list));
     ordinals.store(std::max<std::uint64_t>(1, replayed->max_ordinal + 1));
     report.frames = replayed->frames;
@@ -107,8 +119,9 @@ Result<RecoveryReport> Ingester::State::start() {
   return report;
 }
 
-void Ingester::State::stop() {
-  if (!running.load() || stopping.exchange(true)) return;
+void Ingester::State::end_pushes() {
+  std::lock_guard stop_lock(stop_mutex);
+  if (stopping.exchange(true)) return;
   {
     std::lock_guard lock(loop_mutex);
     loop_stop = true;
@@ -116,6 +129,13 @@ void Ingester::State::stop() {
   }
   if (loop.joinable()) loop.join();
   push_gate.wait_for_passes();  // pushes under way are in the log's queue
+}
+
+void Ingester::State::stop() {
+  if (!running.load()) return;
+  end_pushes();
+  std::lock_guard stop_lock(stop_mutex);
+  if (std::exchange(stopped, true)) return;
   if (options.flush_on_shutdown || prepare_shutdown.load()) {
     if (auto flushed = flush_all(CallContext{}); !flushed.ok())
       log::error("flush on shutdown failed; the write-ahead log keeps what is not flushed", {{"err", flushed.error().message()}});
@@ -185,7 +205,7 @@ Result<void> Ingester::State::ship(const CallContext& ctx) {
   if (pending.empty()) return {};
   // No entry is added while the lock is held: what is pending now is what ships.
   std::uint64_t up_to = 0;
-  for (const auto& entry : pending) up_to = std::max(up_to, entry.record.flush_id);
+  for (const auto& flushed : pending) up_to = std::max(up_to, flushed.last_flush_id);
   SKALD_TRY_VOID(store.ship_pending(ctx));
   pending.clear();
   if (wal) {
@@ -203,7 +223,8 @@ std::uint64_t Ingester::State::min_unflushed_ordinal() {
     shard.streams.for_each([&](Stream& stream) {
       if (stream.first_ordinal != 0 && stream.has_open_data()) oldest = std::min(oldest, stream.first_ordinal);
       if (stream.blocks)
-        for (const auto& chunk : stream.blocks->flushing) oldest = std::min(oldest, chunk->first_ordinal);
+        for (const auto& chunk : stream.blocks->flushing)
+          if (!chunk->durable) oldest = std::min(oldest, chunk->first_ordinal);
     });
   }
   return oldest;
@@ -221,13 +242,9 @@ Result<void> Ingester::State::trim() {
   }
   if (up_to > 0) {
     // Index entries that have not shipped move on to the open segment.
-    std::vector<wal::FlushRecord> records;
-    for (const auto& entry : pending)
-      if (entry.sequence <= up_to) records.push_back(entry.record);
-    if (!records.empty()) {
-      SKALD_TRY(const std::uint64_t sequence, wal->append_flush(records));
-      for (auto& entry : pending)
-        if (entry.sequence <= up_to) entry.sequence = sequence;
+    for (auto& flushed : pending) {
+      if (flushed.sequence > up_to) continue;
+      SKALD_TRY(flushed.sequence, wal->append_flush(flushed.records));
     }
     SKALD_TRY_VOID(wal->remove_segments(up_to));
   }

@@ -37,6 +37,8 @@ Metrics::Metrics(obs::Registry& r)
       deduped_chunks(r.counter("loki_chunk_store_deduped_chunks_total", "Chunks that another replica had stored already.")),
       discarded_samples(r.counter_family("loki_discarded_samples_total", "Lines refused, by reason.",
                                          {"reason", "tenant", "retention_hours", "policy", "format"})),
+      rows_handed_over(r.counter("skald_ingester_rows_handed_over_total", "Rows that successors took when this ingester left.")),
+      rows_taken_over(r.counter("skald_ingester_rows_taken_over_total", "Rows taken from ingesters that left, without those held already.")),
       shutdown_marker(r.gauge("loki_ingester_shutdown_marker", "1 if prepare_shutdown has been called, 0 otherwise.")),
       limiter_enabled(r.gauge("loki_ingester_limiter_enabled", "Whether limits are enforced (0 during replay).")),
       wal_disk_full(r.counter("loki_ingester_wal_disk_full_failures_total", "Appends refused because the disk was full.")),

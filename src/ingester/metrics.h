@@ -28,6 +28,8 @@ struct Metrics {
   obs::Histogram& index_entries_per_chunk;
   obs::Counter& deduped_chunks;
   obs::CounterFamily& discarded_samples;
+  obs::Counter& rows_handed_over;
+  obs::Counter& rows_taken_over;
   obs::Gauge& shutdown_marker;
   obs::Gauge& limiter_enabled;
   obs::Counter& wal_disk_full;

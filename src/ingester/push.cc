@@ -51,7 +51,9 @@ void Ingester::State::push(const CallContext&, std::shared_ptr<const model::Push
   };
   const std::uint32_t now_s = seconds_now();
   const auto now_ms = static_cast<std::uint32_t>((clock.monotonic_ns() - epoch_ns) / kNanosPerMilli);
-  const bool tailed = tenant.tails.load(std::memory_order_relaxed) > 0;
+  const bool handed_over = batch->handed_over;   // accepted once, by an ingester that leaves
+  const bool tailed = tenant.tails.load(std::memory_order_relaxed) > 0 && !handed_over;
+  const std::vector<std::uint8_t> known = handed_over ? find_known(tenant, *batch) : std::vector<std::uint8_t>();
 
   model::PushOutcome outcome;
   NameCache names(*tenant.names);
@@ -74,7 +76,7 @@ void Ingester::State::push(const CallContext&, std::shared_ptr<const model::Push
     std::lock_guard lock(shard.mutex);
     Stream* stream = shard.streams.find(hash, &tenant, *part.labels);
     if (stream == nullptr) {
-      if (limits.max_streams != 0 && tenant.streams.load(std::memory_order_relaxed) >= limits.max_streams) {
+      if (limits.max_streams != 0 && !handed_over && tenant.streams.load(std::memory_order_relaxed) >= limits.max_streams) {
         outcome.refused += count;
         by_streams += count;
         outcome.error = stream_limit_error(tenant.name, part.labels->text);
@@ -86,8 +88,14 @@ void Ingester::State::push(const CallContext&, std::shared_ptr<const model::Push
     for (std::uint32_t i = part.entries_begin; i < part.entries_end; ++i) {
       const model::PushEntry& entry = batch->entries[i];
       const std::uint64_t fingerprint = entry_hash(entry, batch->metadata.data());
-      if (stream->any && fingerprint == stream->last_hash) {
+      if ((stream->any && fingerprint == stream->last_hash) || (handed_over && known[i] != 0)) {
         // Logged again all the same: the first copy's write may have failed, and this one will be acknowledged.
+        accepted.push_back(i);
+        continue;
+      }
+      if (handed_over) {
+        metrics.rows_taken_over.add(1);
+        append_entry(*stream, entry, batch->metadata.data(), fingerprint, names, sealed);
         accepted.push_back(i);
         continue;
       }

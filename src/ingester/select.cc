@@ -9,16 +9,6 @@ bool overlaps(std::int64_t min_ns, std::int64_t max_ns, const rpc::SelectRequest
   return min_ns <= request.end_ns && max_ns >= request.start_ns;
 }
 
-// What a stream held at one moment; filled under the shard's lock, turned into slices without it.
-struct Held {
-  model::LabelsPtr labels;
-  std::optional<HeadView> head;
-  std::int64_t head_min_ns = 0, head_max_ns = 0;
-  std::uint64_t head_raw = 0;
-  std::vector<MemBlockPtr> blocks;
-  std::uint64_t chunks = 0;
-};
-
 // Only a strictly rising head is known to be free of duplicates; any other must be decoded to know its rows.
 struct ToDecode {
   std::shared_ptr<const HeadBlock> block;
@@ -44,8 +34,6 @@ void Ingester::State::for_each_match(const rpc::SelectRequest& request, Tenant& 
     shard.streams.for_each(visit, bits);
   }
 }
-
-namespace {
 
 Held hold(const Stream& stream, const rpc::SelectRequest& request) {
   Held held;
@@ -73,8 +61,6 @@ Held hold(const Stream& stream, const rpc::SelectRequest& request) {
   held.chunks += open ? 1 : 0;
   return held;
 }
-
-}  // namespace
 
 Result<chunk::SelectResult> Ingester::State::select(const CallContext& ctx, const rpc::SelectRequest& request) {
   chunk::SelectResult result;

@@ -32,6 +32,7 @@ inline constexpr std::uint64_t kGroupChunkBytesTarget = 4 << 20;  // raw
 inline constexpr std::uint64_t kChunkRawBytesMax = 12 << 20;       // cut at; replay and haste may exceed it, up to
 inline constexpr std::uint64_t kChunkRawBytesSplit = 48 << 20;     // where a stream's rows go into several chunks
 inline constexpr std::uint64_t kObjectBytesMin = 8 << 20;         // full chunks wait for company up to here, or …
+inline constexpr std::uint64_t kPortionBytesMin = 16 << 20;        // of a flush, decoded and built
 inline constexpr std::int64_t kObjectWaitNs = 15 * kNanosPerMinute;
 
 // A push counts itself in before it looks at `closed`; who closes looks at `running` afterwards. So one of them sees the other.
@@ -91,6 +92,7 @@ struct CutChunk {
   std::int64_t begun_ns = 0, cut_ns = 0;    // monotonic: first append, cut
   const char* reason = "";                  // full, idle, max_age, forced
   std::set<std::int64_t> shards_done;       // by the flusher only
+  bool durable = false;                     // guarded by the shard's lock: elsewhere for good, held for readers at most
 };
 using CutChunkPtr = std::shared_ptr<CutChunk>;
 
@@ -102,6 +104,10 @@ struct ShardPart {
   std::uint64_t raw_bytes = 0;
   std::size_t chunks_left = 1;   // not yet durable and logged; only the last one's record speaks for the ordinals
 };
+
+// Splits a cut chunk by time shard; blocks that are apart in time stay encoded unless rows are wanted, others are decoded
+// and merged.
+Result<std::map<std::int64_t, ShardPart>> split_by_shard(const CutChunkPtr& cut, bool want_rows, const CallContext& ctx);
 
 // A chunk built from blocks [begin, end) of a part.
 struct PartChunk {
@@ -137,6 +143,18 @@ struct Stream {
   bool has_open_data() const { return head_rows > 0 || (blocks && !blocks->sealed.empty()); }
   bool has_data() const { return has_open_data() || (blocks && !blocks->flushing.empty()); }
 };
+// What a stream held at one moment; filled under the shard's lock, turned into slices without it.
+struct Held {
+  model::LabelsPtr labels;
+  std::optional<HeadView> head;
+  std::int64_t head_min_ns = 0, head_max_ns = 0;
+  std::uint64_t head_raw = 0;
+  std::vector<MemBlockPtr> blocks;
+  std::uint64_t chunks = 0;
+};
+// As far as it overlaps the request's times. Under the shard's lock.
+Held hold(const Stream& stream, const rpc::SelectRequest& request);
+
 static_assert(sizeof(Stream) <= 144, "the budget per open stream is ~1 KiB, text and labels included");
 
 // Two of 64 bits for one fact about a stream (its tenant, or a label with its value); a stream's signature has the bits
@@ -217,9 +235,11 @@ class PushGate {
   std::atomic<std::uint64_t> inside_[2] = {};
 };
 
+// Flush records of one object whose index entries have not shipped.
 struct PendingFlush {
-  wal::FlushRecord record;
-  std::uint64_t sequence = 0;  // newest WAL segment that holds it
+  Bytes records;               // as the log has them: wal::encode_flush_records; empty without a log
+  std::uint64_t last_flush_id = 0;
+  std::uint64_t sequence = 0;  // newest WAL segment that holds them
 };
 
 struct Ingester::State {
@@ -263,10 +283,17 @@ struct Ingester::State {
   Result<void> write_shard(Tenant& tenant, std::int64_t shard_start_ns, std::vector<ShardPart>& parts, const CallContext& ctx);
   Result<void> put_object(Tenant& tenant, std::int64_t shard_start_ns, chunk::ObjectBuilder& builder,
                           const std::vector<std::vector<ShardPart*>>& owners, const CallContext& ctx);
-  void drop(const CutChunkPtr& chunk);
+  void drop(const CutChunkPtr& chunk, bool flushed);
+
+  // hand_over.cc
+  class Sender;
+  Result<HandOver> hand_over(const CallContext& ctx, const Successor& successor, const HandOverOptions& how);
+  // Per entry of a handed-over batch: whether memory holds it already.
+  std::vector<std::uint8_t> find_known(Tenant& tenant, const model::PushBatch& batch);
 
   // lifecycle.cc
   Result<RecoveryReport> start();
+  void end_pushes();                                     // once it returns, memory grows no more and the loop is gone
   void stop();
   void run_loop();
   void tick();
@@ -315,6 +342,9 @@ struct Ingester::State {
 
   mutable std::mutex tails_mutex;              // guards the pointer; the list is replaced, never changed
   std::shared_ptr<const TailList> tails = std::make_shared<const TailList>();
+
+  std::mutex stop_mutex;                       // guards stopped; held while the pushes end and while stopping
+  bool stopped = false;
 
   std::mutex loop_mutex;                       // guards all below
   std::condition_variable loop_wake;

@@ -86,6 +86,7 @@ Result<Bytes> encode_push(const model::PushBatch& batch, const std::vector<std::
   Bytes out;
   append_proto_bytes(out, 2, record.prefix);
   append_proto_bytes(out, 4, record.own_body);
+  append_proto_varint(out, 5, batch.handed_over ? 1 : 0);
   return with_streams(std::move(out), batch, &streams);
 }
 
@@ -99,6 +100,7 @@ Result<std::shared_ptr<const model::PushBatch>> decode_push(std::string tenant, 
     if (field == 1 && wire == kVarint) return read_number(wire, cursor, received);
     if (field == 2 && wire == kBytes) return cursor.bytes(prefix), true;
     if (field == 4 && wire == kBytes) return cursor.bytes(body), true;
+    if (field == 5 && wire == kVarint) return read_number(wire, cursor, batch->handed_over);
     if (field != 3 || wire != kBytes) return false;
     std::string_view one, text;
     cursor.bytes(one);

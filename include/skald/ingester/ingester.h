@@ -54,6 +54,20 @@ struct RecoveryReport {
   std::int64_t duration_ns = 0;
 };
 
+// Who takes a stream over from an ingester that leaves, decided by the ring; null: nobody does. Called from one thread.
+using Successor = std::function<rpc::IngesterClient*(const std::string& tenant, const model::InternedLabels& labels)>;
+
+struct HandOverOptions {
+  std::uint64_t batch_bytes = 2 << 20;                  // of lines and metadata in one push
+  std::uint32_t retries = 3;                            // of one push; then its successor is asked no more
+  std::int64_t push_timeout_ns = 10 * kNanosPerSecond;
+};
+
+struct HandOver {
+  std::uint64_t chunks = 0, rows = 0, line_bytes = 0, pushes = 0;   // acknowledged by successors
+  std::uint64_t chunks_flushed = 0;                                 // that nobody took: in the bucket now
+};
+
 class Ingester final : public rpc::IngesterClient {
  public:
   Ingester(IngesterOptions options, io::FileSystem& fs, objstore::ObjectStore& objects, store::Store& store, exec::Pool& pool,
@@ -62,8 +76,13 @@ class Ingester final : public rpc::IngesterClient {
 
   // Replays the WAL (also re-adds index entries not yet shipped to the store), then starts the flush loop.
   Result<RecoveryReport> start();
-  // Refuses new pushes (kUnavailable), syncs the WAL, flushes when configured, stops the loop.
+  // Refuses new pushes (kUnavailable), syncs the WAL, flushes when configured, stops the loop. Rows stay readable until
+  // the destructor, also those that are elsewhere by then.
   void stop();
+  // Leaves: refuses new pushes, gives all rows that are not in the bucket to successors, flushes what nobody took, ships
+  // the index and empties the WAL. stop() comes next. `ctx` bounds the pushes, not the flush. An error means that
+  // something is still in the WAL only; successors may hold rows nevertheless.
+  Result<HandOver> hand_over(const CallContext& ctx, const Successor& successor, const HandOverOptions& options = {});
 
   void push(const CallContext& ctx, std::shared_ptr<const model::PushBatch> batch, std::function<void(Result<model::PushOutcome>)> done) override;
   Result<chunk::SelectResult> select(const CallContext& ctx, const rpc::SelectRequest& request) override;

@@ -49,6 +49,10 @@ struct PushBatch {
 
   std::uint64_t line_bytes = 0;        // sum of line sizes
   std::uint64_t metadata_bytes = 0;
+
+  // From an ingester that leaves: its rows were accepted once. No limit on rate, streams or age applies, and entries that
+  // memory holds already are not kept twice.
+  bool handed_over = false;
 };
 
 // What an ingester says of a batch that passed validation.
