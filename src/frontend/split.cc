@@ -23,7 +23,8 @@ class Held {
   Result<void> add(const engine::QueryResult& result) {
     if (!budget_) return {};
     const std::int64_t bytes = bytes_of(result);
-    SKALD_TRY_VOID(budget_->take(bytes));
+    // Asking again will not help: no 429.
+    if (Result<void> taken = budget_->take(bytes); !taken.ok()) return Error(ErrorCode::kInvalidArgument, std::move(taken).error().message());
     bytes_ += bytes;
     return {};
   }

@@ -234,7 +234,8 @@ TEST_F(SplitRun, WhatPartsHoldIsCharged) {
   whole_.params.limit = 5000;
   ctx_.memory = std::make_shared<MemoryBudget>(20'000);
   changed_ = [this](const CallContext&, const Subquery& s) { return evaluate_over(source_, pool_)(CallContext{}, s); };
-  EXPECT_EQ(run("{app=\"web\"} |= \"line\"").error().code(), ErrorCode::kResourceExhausted);
+  EXPECT_EQ(run("{app=\"web\"} |= \"line\"").error(),
+            Error(ErrorCode::kInvalidArgument, "query needs more than its memory budget of 20000 bytes; narrow the time range or the selector"));
   EXPECT_EQ(ctx_.memory->used_bytes(), 0);
 }
 
