@@ -20,23 +20,15 @@ Result<void> tolerate_damage(const char* what, const Result<void>& result) {
 
 }  // namespace
 
-BucketWatch::BucketWatch(store::Store& store, compactor::DeleteStore& deletes, std::int64_t resync_ns, std::int64_t stale_ns, const Clock& clock)
-    : store_(store), deletes_(deletes), resync_ns_(std::max(resync_ns, kNanosPerSecond)), stale_ns_(stale_ns), clock_(clock) {}
-
-bool BucketWatch::known() const {
-  return known_ && (stale_ns_ == 0 || clock_.monotonic_ns() - listed_monotonic_ns_ < stale_ns_);
-}
+BucketWatch::BucketWatch(store::Store& store, compactor::DeleteStore& deletes, std::int64_t resync_ns, const Clock& clock)
+    : store_(store), deletes_(deletes), resync_ns_(std::max(resync_ns, kNanosPerSecond)), clock_(clock) {}
 
 Result<void> BucketWatch::look() {
-  const std::int64_t begun_ns = clock_.monotonic_ns();
   Result<void> read = tolerate_damage("index", store_.refresh(CallContext{}));
   if (read.ok()) read = tolerate_damage("delete requests", deletes_.refresh(CallContext{}));
   const std::lock_guard lock(mutex_);
   trouble_ = read.ok() ? "" : read.error().message();
-  if (read.ok()) {
-    listed_monotonic_ns_ = begun_ns;
-    known_ = true;
-  }
+  if (read.ok()) known_ = true;
   return read;
 }
 
@@ -46,10 +38,8 @@ std::string BucketWatch::trouble() const {
 }
 
 void BucketWatch::refresh_store() {
-  const std::int64_t begun_ns = clock_.monotonic_ns();
   const Result<void> refreshed = tolerate_damage("index", store_.refresh(CallContext{}));
-  if (refreshed.ok()) listed_monotonic_ns_ = begun_ns;
-  else log::error("index not refreshed", {{"err", refreshed.error().message()}});
+  if (!refreshed.ok()) log::error("index not refreshed", {{"err", refreshed.error().message()}});
   const std::lock_guard lock(mutex_);
   trouble_ = refreshed.ok() ? "" : refreshed.error().message();
 }

@@ -17,9 +17,8 @@ namespace skald::app {
 // Thread-safe, but for start() and stop().
 class BucketWatch {
  public:
-  // Both outlive the watch. `stale_ns`: without a good look for so long nothing is known any more, as others may have stopped
-  // showing what they wrote since; 0: whatever was read stays good, because nobody else writes.
-  BucketWatch(store::Store& store, compactor::DeleteStore& deletes, std::int64_t resync_ns, std::int64_t stale_ns, const Clock& clock);
+  // Both outlive the watch.
+  BucketWatch(store::Store& store, compactor::DeleteStore& deletes, std::int64_t resync_ns, const Clock& clock);
   ~BucketWatch() { stop(); }
 
   // The first look. Damage is logged and is no error: queries that need what is damaged fail and say so, delete requests that
@@ -34,7 +33,7 @@ class BucketWatch {
   // Others have: looks soon, from the watch's own thread.
   void look_soon();
 
-  bool known() const;
+  bool known() const { return known_; }
   std::string trouble() const;   // why not known: one line
 
  private:
@@ -42,10 +41,9 @@ class BucketWatch {
 
   store::Store& store_;
   compactor::DeleteStore& deletes_;
-  const std::int64_t resync_ns_, stale_ns_;
+  const std::int64_t resync_ns_;
   const Clock& clock_;
   std::atomic<bool> known_{false};
-  std::atomic<std::int64_t> listed_monotonic_ns_{0};   // when the last good listing began
   mutable std::mutex mutex_;     // guards what follows
   std::condition_variable wake_;
   std::string trouble_;

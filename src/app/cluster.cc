@@ -19,6 +19,8 @@ namespace {
 constexpr std::int64_t kPeerConnectNs = 2 * kNanosPerSecond;
 constexpr std::int64_t kLeaveNs = 2 * kNanosPerSecond;
 constexpr std::int64_t kForgetAfterTimeouts = 10;
+constexpr std::int64_t kFirstPeersNs = 5 * kNanosPerSecond;      // how long a first member waits for others
+constexpr std::int64_t kPeerFlushNs = kNanosPerMinute;
 constexpr std::size_t kBackendTokens = 128;
 
 bool is_private(std::uint32_t ip) {
@@ -167,6 +169,25 @@ Result<void> Cluster::join() {
     backend_entry_->activate();
   }
   return {};
+}
+
+void Cluster::make_up_for_lost_log() {
+  CallContext ctx;
+  ctx.clock = &clock_;
+  ctx.deadline_monotonic_ns = clock_.monotonic_ns() + kFirstPeersNs;
+  while ((!ingester_ring_->wait_until_known(ctx).ok() || (memberlist_ && !memberlist_->joined())) && ctx.check().ok()) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  const auto picture = ingester_ring_->picture();
+  ctx.deadline_monotonic_ns = clock_.monotonic_ns() + kPeerFlushNs;
+  std::vector<std::pair<std::string, std::unique_ptr<http::Client::Running>>> asked;
+  for (const auto& [id, instance] : picture->desc().instances)
+    if (id != id_ && picture->healthy(instance, ring::Operation::kRead, ingester_ring_->now_s()))
+      asked.emplace_back(id, client_->start({.method = "POST", .url = url_of(instance) + config_.server.http_path_prefix + "/flush"}, ctx));
+  for (auto& [id, call] : asked) {
+    const Result<http::ClientResponse> answer = call->take();
+    if (!answer.ok() || answer->status >= 300)
+      log::warn("an ingester did not store what it holds; lines of the lost log have fewer copies until it does",
+                {{"instance", id}, {"err", answer.ok() ? "status " + std::to_string(answer->status) : answer.error().message()}});
+  }
 }
 
 void Cluster::activate() {

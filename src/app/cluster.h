@@ -31,6 +31,9 @@ class Cluster {
   void set_local(rpc::IngesterClient& local) { local_ = &local; }
   // Enters the rings: the ingester without taking part yet.
   Result<void> join();
+  // For an ingester that starts with nothing: what it held before, if it was lost, has a copy less than it should. Asks the other
+  // ingesters to store what they hold, and waits for them, so that whoever sees this one ACTIVE may lose another.
+  void make_up_for_lost_log();
   // The ingester's data is there: it takes pushes and answers queries from now on.
   void activate();
   // LEAVING: no new pushes, still asked by queries. Returns when the ring store knows it, or after a few seconds.

@@ -1,7 +1,7 @@
 #include "member_watch.h"
 
-#include <algorithm>
 #include <chrono>
+#include <map>
 
 namespace skald::app {
 namespace {
@@ -10,7 +10,7 @@ constexpr std::chrono::milliseconds kLook(500);
 
 }  // namespace
 
-MemberWatch::MemberWatch(const ring::Ring& ring, std::function<void()> gone) : ring_(ring), gone_(std::move(gone)), thread_([this] { run(); }) {}
+MemberWatch::MemberWatch(const ring::Ring& ring, Gone gone) : ring_(ring), gone_(std::move(gone)), thread_([this] { run(); }) {}
 
 MemberWatch::~MemberWatch() {
   {
@@ -22,16 +22,25 @@ MemberWatch::~MemberWatch() {
 }
 
 void MemberWatch::run() {
-  std::set<std::string> known;
+  std::map<std::string, ring::InstanceState> known;
   std::unique_lock lock(mutex_);
   while (!wake_.wait_for(lock, kLook, [this] { return stops_; })) {
     lock.unlock();
     // A member that is not heard of is not asked either.
     const auto picture = ring_.picture();
-    std::set<std::string> now;
+    std::map<std::string, ring::InstanceState> now;
     for (const auto& [id, instance] : picture->desc().instances)
-      if (picture->healthy(instance, ring::Operation::kRead, ring_.now_s())) now.insert(id);
-    if (!std::includes(now.begin(), now.end(), known.begin(), known.end())) gone_();
+      if (picture->healthy(instance, ring::Operation::kRead, ring_.now_s())) now.emplace(id, instance.state);
+    bool some = false, crashed = false;
+    for (const auto& [id, state] : known) {
+      if (now.contains(id)) continue;
+      some = true;
+      // One that is back already, replaying its log, kept what it had.
+      const auto entry = picture->desc().instances.find(id);
+      const bool returns = entry != picture->desc().instances.end() && entry->second.state == ring::InstanceState::kJoining;
+      crashed = crashed || (state == ring::InstanceState::kActive && !returns);
+    }
+    if (some) gone_(crashed);
     known = std::move(now);
     lock.lock();
   }

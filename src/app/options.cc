@@ -134,7 +134,8 @@ objstore::SpaceReserve space_reserve(const config::Config& config) {
   return {.percent = at_least_zero(config.storage.filesystem_reserve_percent), .bytes = at_least_zero(config.storage.filesystem_reserve_bytes)};
 }
 
-std::int64_t recent_keep_ns(const config::Config& config) { return 3 * config.storage.tsdb_shipper.resync_interval + kNanosPerMinute; }
+std::int64_t listing_age_max_ns(const config::Config& config) { return 3 * config.storage.tsdb_shipper.resync_interval; }
+std::int64_t recent_keep_ns(const config::Config& config) { return listing_age_max_ns(config) + 2 * kNanosPerMinute; }
 
 ingester::IngesterOptions ingester_options(const config::Config& config, const std::string& id, const config::LimitsProvider& limits,
                                            std::function<std::uint64_t(std::uint64_t global)> share_of) {

@@ -26,9 +26,10 @@ objstore::SpaceReserve space_reserve(const config::Config& config);
 // `limits` outlives the ingester. `share_of`: what one ingester gets of a limit for all of them; null: all of it.
 ingester::IngesterOptions ingester_options(const config::Config& config, const std::string& id, const config::LimitsProvider& limits,
                                            std::function<std::uint64_t(std::uint64_t global)> share_of = nullptr);
-// How long an ingester shows its peers what it shipped: until every process has listed it. After less than that without a
-// listing of its own, a process stops answering queries.
+// Where several processes share a bucket: an ingester shows its peers what it shipped for so long, and none of them answers
+// from a listing that is older than the other.
 std::int64_t recent_keep_ns(const config::Config& config);
+std::int64_t listing_age_max_ns(const config::Config& config);
 std::string instance_id(const config::Config& config);       // lifecycler.id or the host name
 std::string instance_address(const config::Config& config);  // host:port as rings show it
 

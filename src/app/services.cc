@@ -9,9 +9,11 @@
 #include "process_metrics.h"
 #include "skald/api/read.h"
 #include "skald/api/rule_queries.h"
+#include "skald/api/subqueries.h"
 #include "skald/cache/cache.h"
 #include "skald/codec/hash.h"
 #include "skald/obs/log.h"
+#include "skald/querier/recent_view.h"
 #include "version.h"
 
 namespace skald::app {
@@ -96,12 +98,13 @@ Result<void> Services::start() {
   SKALD_TRY_VOID(load_data());
   limits_.start();
   bucket_watch_->start();
-  if (shared() && querier_) member_watch_ = std::make_unique<MemberWatch>(cluster_->ingester_ring(), [this] { bucket_watch_->look_soon(); });
+  if (shared()) member_watch_ = std::make_unique<MemberWatch>(cluster_->ingester_ring(), [this](bool crashed) { members_went(crashed); });
   if (compactor_) compactor_->start();
   if (remote_writer_) SKALD_TRY_VOID(remote_writer_->start());
   if (ruler_) ruler_->start();
   ready_at_monotonic_ns_ = std::max<std::int64_t>(1, clock_.monotonic_ns() + config_.ingester.min_ready_duration);
   if (shared()) cluster_->activate();
+  if (worker_) worker_->start();
   return {};
 }
 
@@ -111,20 +114,25 @@ Result<void> Services::build_modules() {
   if (modules_.shared) {
     SKALD_TRY(cluster_, Cluster::open(config_, modules_, files_, registry_, clock_));
   }
+  if (shared()) {
+    store_settings.recent_keep_ns = modules_.ingester ? recent_keep_ns(config_) : 0;
+    store_settings.listing_age_max_ns = listing_age_max_ns(config_);
+  }
   store_ = std::make_unique<store::Store>(buckets_->data(), query_pool_, registry_, std::move(store_settings));
   deletes_ = std::make_unique<compactor::DeleteStore>(buckets_->deletes(), clock_, system_random(), config_.compactor.delete_request_cancel_period);
   // Who answers no queries needs to know little of what others write.
   const bool answers = modules_.queries() || modules_.backend();
   const std::int64_t resync_ns = answers ? config_.storage.tsdb_shipper.resync_interval : std::max(kNanosPerHour, config_.storage.tsdb_shipper.resync_interval);
-  bucket_watch_ = std::make_unique<BucketWatch>(*store_, *deletes_, resync_ns, shared() && answers ? recent_keep_ns(config_) : 0, clock_);
+  bucket_watch_ = std::make_unique<BucketWatch>(*store_, *deletes_, resync_ns, clock_);
   rules_ = std::make_unique<ruler::RuleStore>(buckets_->rules());
   if (modules_.ingester) {
     std::function<std::uint64_t(std::uint64_t)> share_of;
     if (shared()) share_of = [this](std::uint64_t global) { return cluster_->ingester_share(global); };
     ingester_ = std::make_unique<ingester::Ingester>(ingester_options(config_, instance_id(config_), limits_, std::move(share_of)), files_, buckets_->data(), *store_, flush_pool_, registry_, clock_);
     if (shared()) {
-      cluster_->set_local(*ingester_);
-      ingester_service_ = std::make_unique<rpc::IngesterService>(*ingester_, registry_, clock_);
+      local_view_ = std::make_unique<querier::RecentView>(*ingester_, store_->recent());
+      cluster_->set_local(*local_view_);
+      ingester_service_ = std::make_unique<rpc::IngesterService>(*local_view_, registry_, clock_);
     }
   }
   if (modules_.distributor) {
@@ -136,6 +144,7 @@ Result<void> Services::build_modules() {
     querier_ = std::make_unique<querier::Querier>(ingesters(), store_.get(), querier_options(config_));
     querier_->set_deletions([this](const std::string& tenant) { return deletions_of(tenant); });
   }
+  if (shared()) build_query_path();
   if (modules_.compactor) {
     compactor::CompactorOptions compaction = compactor_options(config_, instance_id(config_));
     // Elsewhere the compactor waits until every ingester has surely flushed what a request is about.
@@ -144,6 +153,28 @@ Result<void> Services::build_modules() {
     compactor_ = std::make_unique<compactor::Compactor>(buckets_->data(), deletes_.get(), limits_, compaction_pool_, registry_, clock_, system_random(), std::move(compaction));
   }
   return modules_.ruler ? build_ruler() : Result<void>();
+}
+
+// Between the readers of an installation, by way of the schedulers on its backends.
+void Services::build_query_path() {
+  if (modules_.scheduler) {
+    frontend::SchedulerOptions options;
+    if (config_.query_scheduler.max_outstanding_requests_per_tenant > 0)
+      options.waiting_max = static_cast<std::size_t>(config_.query_scheduler.max_outstanding_requests_per_tenant);
+    options.max_tries = std::max<std::int64_t>(1, config_.query_range.max_retries);
+    scheduler_ = std::make_unique<frontend::Scheduler>(registry_, clock_, options);
+  }
+  if (!modules_.queries()) return;
+  const auto schedulers = [this] { return cluster_->backend_urls(); };
+  const frontend::Evaluate evaluate = api::make_evaluate(*querier_, query_pool_, config_.querier.max_query_memory);
+  frontend::RemoteRunnerOptions running;
+  running.max_retries = config_.query_range.max_retries;
+  runner_ = frontend::make_remote_runner(cluster_->peers(), schedulers, evaluate, registry_, running);
+  if (!modules_.querier) return;
+  frontend::WorkerOptions working;
+  working.id = instance_id(config_);
+  working.concurrency = static_cast<std::size_t>(std::max<std::int64_t>(1, config_.querier.max_concurrent));
+  worker_ = std::make_unique<frontend::Worker>(cluster_->peers(), schedulers, evaluate, registry_, clock_, working);
 }
 
 Result<void> Services::build_ruler() {
@@ -174,8 +205,18 @@ Result<void> Services::load_data() {
   return modules_.ingester ? replay() : Result<void>();
 }
 
+void Services::members_went(bool crashed) {
+  if (querier_) bucket_watch_->look_soon();
+  if (!ingester_ || !crashed || stopping_) return;
+  // Lines have a copy less, and it may not come back: the store is the copy that no second loss can take away.
+  log::warn("an ingester is not heard of any more; storing what is in memory");
+  if (Result<void> flushed = ingester_->flush_all(CallContext{}); !flushed.ok()) log::error("not stored yet", {{"err", flushed.error().message()}});
+}
+
 Result<void> Services::replay() {
   SKALD_TRY(const ingester::RecoveryReport recovered, ingester_->start());
+  const bool begins_empty = recovered.segments == 0 && recovered.frames == 0;
+  if (shared() && begins_empty) cluster_->make_up_for_lost_log();
   if (recovered.frames != 0 || recovered.corrupt_frames != 0 || recovered.torn_tail_bytes != 0)
     log::info("recovered from the write-ahead log", {{"segments", recovered.segments}, {"frames", recovered.frames}, {"entries", recovered.entries},
               {"streams", recovered.streams}, {"corrupt_frames", recovered.corrupt_frames}, {"torn_tail_bytes", recovered.torn_tail_bytes},
@@ -244,6 +285,8 @@ void Services::stop() {
   if (shared()) {
     // Pushes go elsewhere first; what is in memory can be read until it is flushed or left to the log.
     cluster_->leave();
+    if (worker_) worker_->stop(config_.server.graceful_shutdown_timeout);
+    if (scheduler_) scheduler_->stop();
     if (ingester_) stop_ingester();
   }
   if (server_) server_->stop(config_.server.graceful_shutdown_timeout / kNanosPerMilli);
@@ -264,6 +307,9 @@ void Services::stop() {
   notifier_.reset();
   rule_queries_.reset();
   compactor_.reset();
+  worker_.reset();
+  runner_.reset();
+  scheduler_.reset();
   querier_.reset();
   distributor_.reset();
   ingester_service_.reset();

@@ -26,6 +26,9 @@
 #include "skald/config/runtime.h"
 #include "skald/distributor/distributor.h"
 #include "skald/exec/pool.h"
+#include "skald/frontend/runner.h"
+#include "skald/frontend/scheduler.h"
+#include "skald/frontend/worker.h"
 #include "skald/http/server.h"
 #include "skald/ingester/ingester.h"
 #include "skald/io/file_system.h"
@@ -65,6 +68,7 @@ class Services {
   Result<void> open_buckets_and_log();
   Result<void> build_modules();
   Result<store::StoreOptions> open_caches();
+  void build_query_path();
   Result<void> build_ruler();
   void build_server();
   void add_ring_pages();
@@ -74,6 +78,7 @@ class Services {
   Result<void> load_data();
   Result<void> replay();
   void stop_ingester();
+  void members_went(bool crashed);
   std::optional<http::Response> refuse_while_starting(const http::Request& request) const;
   engine::Deletions deletions_of(const std::string& tenant) const;   // what delete requests hide from queries
   std::string delete_generation(const std::string& tenants) const;   // another text after each change of their delete requests
@@ -101,6 +106,9 @@ class Services {
   std::unique_ptr<rpc::IngesterService> ingester_service_;
   std::unique_ptr<distributor::Distributor> distributor_;
   std::unique_ptr<querier::Querier> querier_;
+  std::unique_ptr<frontend::Scheduler> scheduler_;        // backends
+  std::shared_ptr<frontend::Runner> runner_;              // readers: parts of queries go to schedulers …
+  std::unique_ptr<frontend::Worker> worker_;              // … and come from them
   std::unique_ptr<compactor::DeleteStore> deletes_;
   std::unique_ptr<ruler::RuleStore> rules_;
   std::unique_ptr<ruler::QueryRunner> rule_queries_;

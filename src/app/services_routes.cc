@@ -21,7 +21,9 @@ bool served_while_starting(const std::string& path) {
 
 // Taken, and answered from memory, while the bucket cannot be read.
 bool needs_no_bucket(const std::string& path) {
-  return path.ends_with("/push") || path.starts_with("/otlp/") || path.starts_with(std::string(rpc::kPathPrefix) + "ingester/");
+  for (const char* service : {"ingester/", "scheduler/"})
+    if (path.starts_with(std::string(rpc::kPathPrefix) + service)) return true;
+  return path.ends_with("/push") || path.starts_with("/otlp/");
 }
 
 }  // namespace
@@ -86,11 +88,14 @@ void Services::add_write_routes() {
 void Services::add_read_routes() {
   api::ReadOptions reading = read_options(config_);
   reading.results_cache = results_cache_;
+  reading.runner = runner_;
+  reading.max_retries = config_.query_range.max_retries;
   reading.cache_generation = [this](const std::string& asked) { return delete_generation(asked); };
   read_routes_ = api::add_read_routes(*server_, api::ReadDeps{*querier_, limits_, query_pool_, registry_, clock_, std::move(reading)});
 }
 
 void Services::add_backend_routes() {
+  if (scheduler_) scheduler_->add_routes(*server_);
   const api::TenantPolicy tenants(config_.auth_enabled, config_.no_auth_tenant);
   if (compactor_ && config_.compactor.retention_enabled) api::add_delete_routes(*server_, *deletes_, limits_, clock_, tenants);
   if (ruler_ && config_.ruler.enable_api) api::add_rule_routes(*server_, *rules_, tenants, ruler_.get());
