@@ -58,8 +58,6 @@ void look_at(const logql::MetricExpr& expression, bool aggregated, Traits& trait
     // Two series may come out with the same labels, each in parts of its own: then nobody sees that they are two.
     if (!aggregated) traits.whole_only = true;
     look_at(*replace->inner, aggregated, traits);
-  } else if (std::holds_alternative<logql::Variants>(expression.node)) {
-    traits.whole_only = true;
   }
 }
 

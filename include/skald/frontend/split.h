@@ -3,7 +3,7 @@
 //  - metric range queries are cut by steps: a step depends on nothing but the rows of its windows. Not cut: functions that
 //    add up fractions over windows that overlap (sum_over_time, avg_over_time, stddev_over_time, stdvar_over_time, rate of
 //    unwrapped values with a range above the step), as rounding depends on how a window is pieced together; label_replace
-//    outside an aggregation; variants;
+//    outside an aggregation;
 //  - log queries are cut by time, in the direction of the query, with a look-ahead that grows while `limit` is not reached;
 //  - instant queries over a long range are cut by time when they count (count_over_time, rate, bytes_over_time, bytes_rate,
 //    and sum of them) or pick (min_over_time, max_over_time, and min or max of them): whole numbers add up exactly.
