@@ -63,6 +63,7 @@ class Installation:
     def __init__(self, store, layout, limits=None, base=None, nginx=None):
         self.store, self.limits, self.base, self.nginx, self.port, self.gossip_port = store, limits, base, nginx, free_port(), free_port()
         self.gateway_values = {}   # further values of gateway/gateway.env
+        self.further = {}          # further keys by block of every member's configuration
         self.members = [Member(self, name, target, "127.0.1.%d" % (i + 1)) for i, (name, target) in enumerate(layout)]
 
     def of(self, target):
@@ -97,6 +98,8 @@ class Installation:
                                         join_members=["%s:%d" % (m.address, self.gossip_port) for m in self.members])
         if self.limits:
             config["limits_config"] = self.limits
+        for block, keys in self.further.items():
+            config[block] = dict(config.get(block) or {}, **keys)
         return config
 
     def __enter__(self):

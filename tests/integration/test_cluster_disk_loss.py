@@ -1,8 +1,9 @@
 """One writer is killed and its disk with it, again and again under load: no acknowledged line is lost or doubled, no push fails twice,
 and the ring is whole again within two heartbeat timeouts.
 
-SKALD_ROUNDS (3; 50 before a release), SKALD_SEED, SKALD_RING=memberlist|etcd|consul. Between two rounds the writers flush: what was
-written while one of three was away is on two disks only until then, and the second disk that is lost may be one of them."""
+SKALD_ROUNDS (3; 50 before a release), SKALD_SEED, SKALD_RING=memberlist|etcd|consul, SKALD_FLUSH_SHARE (0.1): in how many rounds the test
+itself flushes. What was written while one of three was away is on two disks only; that it is in the store before the second one is
+lost is the members' own business: who comes back empty has the others flush before it is ACTIVE."""
 import os
 import random
 import time
@@ -13,6 +14,7 @@ import cluster_load
 
 ROUNDS = int(os.environ.get("SKALD_ROUNDS", "3"))
 SEED = int(os.environ.get("SKALD_SEED", "1"))
+FLUSH_SHARE = float(os.environ.get("SKALD_FLUSH_SHARE", "0.1"))
 HEARTBEAT_S, TIMEOUT_S = 1, 5
 
 
@@ -29,7 +31,7 @@ class DiskLoss(unittest.TestCase):
         ledger = cluster_load.gentle(seed=SEED)
         ledger.start(here.client, readers=2)
         self.addCleanup(ledger.stop)
-        stalls, recoveries, flushes = [], [], []
+        stalls, recoveries = [], []
         for round_number in range(ROUNDS):
             when = "round %d of %d (seed %d)" % (round_number + 1, ROUNDS, SEED)
             time.sleep(rng.uniform(0.3, 1.5))
@@ -48,10 +50,9 @@ class DiskLoss(unittest.TestCase):
             stalls.append(ledger.stall_s(killed, time.monotonic()))
             ledger.check_now(when)
             ledger.check_counts(here.front, when)
-            began = time.monotonic()
-            here.flush()
-            flushes.append(time.monotonic() - began)
-            ledger.check_counts(here.front, when + ", flushed")
+            if rng.random() < FLUSH_SHARE:
+                here.flush()
+                ledger.check_counts(here.front, when + ", flushed")
             self.assertEqual(ledger.failed, [], when)
             if ROUNDS > 10:
                 print("%s: %s, recovered in %.1f s, longest stall %.1f s; %s" % (when, victim.name, recoveries[-1], stalls[-1], ledger.line_of_figures()), flush=True)
@@ -59,8 +60,8 @@ class DiskLoss(unittest.TestCase):
         ledger.check(here.front, "at the end, memory")
         here.flush()
         ledger.check(here.front, "at the end, flushed")
-        print("\n%s: %d disks lost; %s; recovery after the start %.1f s at most (median %.1f), longest stall of pushes %.1f s, flush %.1f s at most; %d probes retried" % (
-            here.ring_kind, ROUNDS, ledger.summary(), max(recoveries), sorted(recoveries)[len(recoveries) // 2], max(stalls), max(flushes), ledger.retried_queries), flush=True)
+        print("\n%s: %d disks lost; %s; recovery after the start %.1f s at most (median %.1f), longest stall of pushes %.1f s; %d probes retried" % (
+            here.ring_kind, ROUNDS, ledger.summary(), max(recoveries), sorted(recoveries)[len(recoveries) // 2], max(stalls), ledger.retried_queries), flush=True)
         print(ledger.line_of_figures(), flush=True)
         self.assertEqual(ledger.failed, [])
         self.assertEqual(ledger.failed_queries, [])
