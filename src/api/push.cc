@@ -2,6 +2,7 @@
 
 #include "skald/api/status.h"
 #include "skald/api/tenant.h"
+#include "skald/http/status.h"
 
 namespace skald::api {
 namespace {
@@ -133,7 +134,7 @@ Result<PushJob> make_push_job(const http::Request& request, PushPath path) {
 http::Response push_response(const Result<void>& outcome, PushPath path, int blocked_status) {
   if (outcome.ok()) return http::Response::empty(204);
   const Error& error = outcome.error();
-  int status = http_status(error.code());
+  int status = http::status_of(error.code());
   if (error.code() == ErrorCode::kPermissionDenied && blocked_status != 0) status = blocked_status;
   if (path != PushPath::kOtlp) {
     http::Response response = http::Response::text(status, error.message() + "\n");

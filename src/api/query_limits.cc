@@ -23,7 +23,6 @@ void for_each_range(const logql::MetricExpr& expression, const std::function<voi
     for_each_range(*binary->left, f);
     for_each_range(*binary->right, f);
   } else if (const auto* replace = std::get_if<logql::LabelReplace>(&expression.node)) for_each_range(*replace->inner, f);
-  else if (const auto* variants = std::get_if<logql::Variants>(&expression.node)) f(variants->range);
 }
 
 // Of two durations that are not negative.

@@ -4,35 +4,13 @@
 #include <numeric>
 #include <unordered_map>
 
+#include "skald/chunk/same_entry.h"
 #include "skald/codec/hash.h"
 
 namespace skald::compactor {
 namespace {
 
 using ColumnsPtr = std::shared_ptr<const chunk::Columns>;
-
-std::string_view metadata_value(const chunk::Columns& columns, std::string_view name, std::uint32_t row) {
-  for (const chunk::MetadataColumn& column : columns.metadata)
-    if (column.name == name) return column.values[row];
-  return {};
-}
-
-// Every value `a` has in row `i`, `b` has in row `j`.
-bool metadata_within(const chunk::Columns& a, std::uint32_t i, const chunk::Columns& b, std::uint32_t j) {
-  for (const chunk::MetadataColumn& column : a.metadata) {
-    const std::string_view value = column.values[i];
-    if (value.data() == nullptr) continue;
-    const std::string_view other = metadata_value(b, column.name, j);
-    if (other.data() == nullptr || other != value) return false;
-  }
-  return true;
-}
-
-std::uint8_t level_of(const chunk::Columns& columns, std::uint32_t row) { return columns.levels.empty() ? 0 : columns.levels[row]; }
-
-bool same_entry(const chunk::Columns& a, std::uint32_t i, const chunk::Columns& b, std::uint32_t j) {
-  return a.line(i) == b.line(j) && level_of(a, i) == level_of(b, j) && metadata_within(a, i, b, j) && metadata_within(b, j, a, i);
-}
 
 // An open slice and the row it is at.
 struct Cursor {
@@ -165,7 +143,7 @@ class Merge {
       const auto [begin, end] = entries_.equal_range(hash);
       auto entry = std::find_if(begin, end, [&](const auto& known) {
         const Candidate& theirs = candidates_[known.second.candidate];
-        return same_entry(*mine.columns, mine.row, *theirs.columns, theirs.row);
+        return chunk::same_entry(*mine.columns, mine.row, *theirs.columns, theirs.row);
       });
       if (entry == end) entry = entries_.emplace(hash, Entry{.candidate = i, .kept = 0, .by_source = {}});
       if (++entry->second.by_source[mine.source] <= entry->second.kept) {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "skald/model/level.h"
+#include "skald/chunk/same_entry.h"
 
 namespace skald::engine {
 
@@ -11,29 +11,6 @@ namespace {
 // Copies of one chunk held by an ingester and by the store carry the same id but are two sources.
 bool same_source(const chunk::BlockSlice& a, const chunk::BlockSlice& b) {
   return a.source_id == b.source_id && a.from_ingester == b.from_ingester;
-}
-
-std::string_view metadata_value(const chunk::Columns& columns, std::string_view name, std::uint32_t row) {
-  for (const chunk::MetadataColumn& column : columns.metadata)
-    if (column.name == name) return column.values[row];
-  return {};
-}
-
-// Every value `a` has in row `i`, `b` has in row `j`.
-bool metadata_within(const chunk::Columns& a, std::uint32_t i, const chunk::Columns& b, std::uint32_t j) {
-  for (const chunk::MetadataColumn& column : a.metadata) {
-    const std::string_view value = column.values[i];
-    if (value.data() == nullptr) continue;
-    const std::string_view other = metadata_value(b, column.name, j);
-    if (other.data() == nullptr || other != value) return false;
-  }
-  return true;
-}
-
-std::uint8_t level_of(const chunk::Columns& columns, std::uint32_t row) { return columns.levels.empty() ? 0 : columns.levels[row]; }
-
-bool same_entry(const chunk::Columns& a, std::uint32_t i, const chunk::Columns& b, std::uint32_t j) {
-  return a.line(i) == b.line(j) && level_of(a, i) == level_of(b, j) && metadata_within(a, i, b, j) && metadata_within(b, j, a, i);
 }
 
 // Calls f(rows of a, rows of b) for every time that both slices hold.
@@ -99,7 +76,7 @@ Result<std::vector<std::uint32_t>> DuplicateFinder::skip_rows(std::size_t index,
                     [&](std::uint32_t i, std::uint32_t ni, std::uint32_t j, std::uint32_t nj) {
                       for (std::uint32_t a = i; a < ni; ++a)
                         for (std::uint32_t b = j; b < nj; ++b)
-                          if (same_entry(*mine_full, a, *other_full, b)) { skip.push_back(a); break; }
+                          if (chunk::same_entry(*mine_full, a, *other_full, b)) { skip.push_back(a); break; }
                       return true;
                     });
   }

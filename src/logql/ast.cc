@@ -75,9 +75,6 @@ void collect(const MetricExpr& metric, std::vector<const LogSelector*>& found) {
         } else if constexpr (std::is_same_v<Node, BinaryExpr>) {
           collect(*node.left, found);
           collect(*node.right, found);
-        } else if constexpr (std::is_same_v<Node, Variants>) {
-          found.push_back(&node.range.selector);
-          for (const MetricPtr& variant : node.variants) collect(*variant, found);
         }
       },
       metric.node);

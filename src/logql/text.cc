@@ -280,18 +280,14 @@ std::string metric_text(const MetricExpr& metric, Dialect dialect) {
                  quote(node.replacement) + "," + quote(node.source) + "," + quote(node.regex) + ")";
         } else if constexpr (std::is_same_v<Node, Literal>) {
           return literal_text(node.value, dialect);
-        } else if constexpr (std::is_same_v<Node, VectorLiteral>) {
+        } else {
+          static_assert(std::is_same_v<Node, VectorLiteral>);
           char fixed[400];
           std::snprintf(fixed, sizeof fixed, "%f", node.value);
           double back = 0;
           if (dialect == Dialect::kLoki || (parse_go_float(fixed, back) == FloatStatus::kOk && back == node.value))
             return std::string("vector(") + fixed + ")";
           return "vector(" + format_go_float_g(node.value) + ")";
-        } else {
-          std::string out = "variants(";
-          for (std::size_t i = 0; i < node.variants.size(); ++i)
-            out += (i > 0 ? ", " : "") + metric_text(*node.variants[i], dialect);
-          return out + ") of (" + range_text(node.range, dialect) + ")";
         }
       },
       metric.node);

@@ -3,6 +3,7 @@
 
 #include "rpc/call.h"
 
+#include "skald/http/status.h"
 #include "skald/rpc/ingester_service.h"
 
 namespace skald::rpc {
@@ -13,24 +14,6 @@ constexpr ErrorCode kCodes[] = {
     ErrorCode::kTooLarge, ErrorCode::kUnprocessable, ErrorCode::kResourceExhausted, ErrorCode::kCancelled, ErrorCode::kInternal,
     ErrorCode::kUnimplemented, ErrorCode::kUnavailable, ErrorCode::kDeadlineExceeded, ErrorCode::kCorruption, ErrorCode::kIo,
 };
-
-int status_of(ErrorCode code) {
-  switch (code) {
-    case ErrorCode::kInvalidArgument: return 400;
-    case ErrorCode::kUnauthenticated: return 401;
-    case ErrorCode::kPermissionDenied: return 403;
-    case ErrorCode::kNotFound: return 404;
-    case ErrorCode::kAlreadyExists: return 409;
-    case ErrorCode::kTooLarge: return 413;
-    case ErrorCode::kUnprocessable: return 422;
-    case ErrorCode::kResourceExhausted: return 429;
-    case ErrorCode::kCancelled: return 499;
-    case ErrorCode::kUnimplemented: return 501;
-    case ErrorCode::kUnavailable: return 503;
-    case ErrorCode::kDeadlineExceeded: return 504;
-    default: return 500;
-  }
-}
 
 }  // namespace
 
@@ -56,7 +39,7 @@ http::Response answer(Result<Bytes> message) {
     response.body = std::move(message).value();
     return response;
   }
-  response.status = status_of(message.error().code());
+  response.status = http::status_of(message.error().code());
   response.content_type = "text/plain; charset=utf-8";
   response.headers.push_back({kErrorHeader, error_code_name(message.error().code())});
   response.body = std::move(message).error().message();

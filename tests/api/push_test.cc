@@ -4,6 +4,7 @@
 
 #include "skald/api/status.h"
 #include "skald/api/tenant.h"
+#include "skald/http/status.h"
 
 namespace skald::api {
 namespace {
@@ -103,7 +104,7 @@ TEST(Status, EveryCodeHasOne) {
       {ErrorCode::kNotFound, 404}, {ErrorCode::kTooLarge, 413}, {ErrorCode::kUnprocessable, 422},
       {ErrorCode::kResourceExhausted, 429}, {ErrorCode::kCancelled, 499}, {ErrorCode::kInternal, 500},
       {ErrorCode::kUnavailable, 503}, {ErrorCode::kDeadlineExceeded, 504}, {ErrorCode::kCorruption, 500}, {ErrorCode::kIo, 500}};
-  for (const auto& [code, status] : cases) EXPECT_EQ(http_status(code), status);
+  for (const auto& [code, status] : cases) EXPECT_EQ(http::status_of(code), status);
 }
 
 }  // namespace

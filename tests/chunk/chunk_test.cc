@@ -8,6 +8,7 @@
 #include "chunk/rows.h"
 #include "skald/chunk/builder.h"
 #include "skald/chunk/reader.h"
+#include "skald/chunk/same_entry.h"
 #include "skald/codec/hash.h"
 #include "skald/model/level.h"
 
@@ -280,6 +281,18 @@ TEST(Chunk, StopsWhenCancelledAndPassesFetchErrorsOn) {
   CallContext ctx;
   ctx.cancel = cancel;
   EXPECT_EQ(reader->block(0)->load(kLines, ctx).error().code(), ErrorCode::kCancelled);
+}
+
+TEST(Chunk, SameEntryGoesByLineLevelAndMetadata) {
+  const Row row{kShardStart, "line", 4, {{"a", "1"}, {"b", ""}}};
+  const auto same = [&](Row other) { return same_entry(*to_columns({{kShardStart, "other", 4, {}}, row}), 1, *to_columns({std::move(other)}), 0); };
+  EXPECT_TRUE(same(row));
+  EXPECT_TRUE(same({kShardStart + 1, "line", 4, row.metadata})) << "times are the caller's";
+  EXPECT_FALSE(same({kShardStart, "lines", 4, row.metadata}));
+  EXPECT_FALSE(same({kShardStart, "line", 0, row.metadata}));
+  EXPECT_FALSE(same({kShardStart, "line", 4, {{"a", "1"}}})) << "an empty value is not an absent one";
+  EXPECT_FALSE(same({kShardStart, "line", 4, {{"a", "2"}, {"b", ""}}}));
+  EXPECT_FALSE(same({kShardStart, "line", 4, {{"a", "1"}, {"b", ""}, {"c", "1"}}}));
 }
 
 TEST(Chunk, SketchCountsRowsInLeftOpenBuckets) {

@@ -1,4 +1,4 @@
-// The one place that turns an Error into an HTTP status.
+// Errors as answers; the status follows http/status.h.
 #pragma once
 
 #include "skald/base/result.h"
@@ -6,7 +6,6 @@
 
 namespace skald::api {
 
-int http_status(ErrorCode code);
 http::Response error_response(const Error& error);               // text/plain, no final LF (query path)
 http::Response error_response_with_newline(const Error& error);  // as handlers that call http.Error do
 

@@ -145,13 +145,9 @@ struct LabelReplace {
 };
 struct Literal { double value = 0; };
 struct VectorLiteral { double value = 0; };     // vector(5)
-struct Variants {                                // variants(a, b) of ({…}[5m])
-  std::vector<MetricPtr> variants;
-  LogRange range;
-};
 
 struct MetricExpr {
-  std::variant<RangeAggregation, VectorAggregation, BinaryExpr, LabelReplace, Literal, VectorLiteral, Variants> node;
+  std::variant<RangeAggregation, VectorAggregation, BinaryExpr, LabelReplace, Literal, VectorLiteral> node;
 };
 
 struct Query {
