@@ -121,6 +121,10 @@ class ClusterLedger(Ledger):
         assert not self.errors, "%s: refused for good: %s" % (when, self.errors[:3])
         assert not self.faults, "%s: wrong answers: %s" % (when, self.faults[:3])
 
+    def failures(self, count=3):
+        """The first of what failed twice, told."""
+        return "failed pushes: %s; failed queries: %s" % ([f[1:] for f in self.failed[:count]], [f[1] for f in self.failed_queries[:count]])
+
     def line_of_figures(self):
         return "%d lines in %d pushes, %d retried once, %d failed; %d reads exact, %d retried once, %d failed; slowest push %.1f s, query %.1f s" % (
             self.acknowledged, len(self.acks), self.retried, len(self.failed), self.queries["right"], self.retried_queries, len(self.failed_queries),

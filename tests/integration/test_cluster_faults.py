@@ -67,6 +67,7 @@ class Faults(unittest.TestCase):
         ledger.check(here.front, "flushed")
         print("\n%s: %d faults (%s); %s; %s; whole %.1f s after the last" % (
             here.ring_kind, sum(done.values()), ", ".join("%s %d" % pair for pair in sorted(done.items())), ledger.summary(), ledger.line_of_figures(), whole_s), flush=True)
+        print(ledger.failures(), flush=True)
         self.assertGreater(ledger.acknowledged, 100 * FAULTS)
         self.other_rings_are_clean()
 
