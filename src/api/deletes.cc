@@ -37,6 +37,10 @@ struct Routes {
   const config::LimitsProvider& limits;
   const Clock& clock;
   const TenantPolicy tenants;
+  const bool several;
+
+  // Another process may have taken or dropped requests since this one looked.
+  Result<void> look_again(const CallContext& ctx) const { return several ? deletes.load(ctx, {ctx.tenant}) : Result<void>(); }
 
   Result<CallContext> context(const http::Request& request) const {
     CallContext ctx;
@@ -74,6 +78,7 @@ struct Routes {
 
   Result<http::Response> list(const http::Request& request) const {
     SKALD_TRY(const CallContext ctx, context(request));
+    SKALD_TRY_VOID(look_again(ctx));
     std::string out = "[";
     const auto requests = deletes.of(ctx.tenant);
     for (const auto& one : *requests) {
@@ -103,15 +108,18 @@ struct Routes {
     SKALD_TRY(const CallContext ctx, context(request));
     const std::string* id = request.form.get("request_id");
     const std::string* force = request.form.get("force");
-    if (id != nullptr && !id->empty()) SKALD_TRY_VOID(deletes.cancel(ctx, *id, force != nullptr && *force == "true"));
+    if (id != nullptr && !id->empty()) {
+      SKALD_TRY_VOID(look_again(ctx));
+      SKALD_TRY_VOID(deletes.cancel(ctx, *id, force != nullptr && *force == "true"));
+    }
     return http::Response::empty(204);
   }
 };
 
 }  // namespace
 
-void add_delete_routes(http::Server& server, DeleteStore& deletes, const config::LimitsProvider& limits, const Clock& clock, TenantPolicy tenants) {
-  const auto routes = std::make_shared<const Routes>(Routes{deletes, limits, clock, std::move(tenants)});
+void add_delete_routes(http::Server& server, DeleteStore& deletes, const config::LimitsProvider& limits, const Clock& clock, TenantPolicy tenants, bool several) {
+  const auto routes = std::make_shared<const Routes>(Routes{deletes, limits, clock, std::move(tenants), several});
   using Method = Result<http::Response> (Routes::*)(const http::Request&) const;
   const auto add = [&](std::vector<std::string> methods, Method method) {
     http::Route route;

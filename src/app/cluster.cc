@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <thread>
 
 #include "options.h"
@@ -147,17 +148,33 @@ Result<std::unique_ptr<Cluster>> Cluster::open(const config::Config& config, con
     out->backend_entry_ = std::make_unique<ring::Lifecycler>(*out->kv_, backend_ring, entry, files, clock);
   }
   out->pool_ = std::make_unique<exec::Pool>("peer", peer_threads(config));
-  rpc::RemoteIngesterOptions remote;
-  remote.call_timeout_ns = config.peers.remote_timeout;
   Cluster* const cluster = out.get();
-  const auto connect = [cluster, remote](const ring::Instance& instance) -> std::shared_ptr<rpc::IngesterClient> {
-    // Not owned: the process' own ingester outlives the set.
-    if (cluster->local_ != nullptr && instance.id == cluster->id_) return {std::shared_ptr<void>(), cluster->local_};
-    return rpc::make_remote_ingester(*cluster->client_, cluster->url_of(instance), cluster->texts_, remote);
-  };
-  out->set_ = std::make_unique<rpc::IngesterSet>(*out->ingester_ring_, connect, *out->pool_, registry);
+  out->set_ = std::make_unique<rpc::IngesterSet>(*out->ingester_ring_, [cluster](const ring::Instance& instance) { return cluster->connect(instance); }, *out->pool_, registry);
   log::info("part of an installation", {{"instance", out->id_}, {"addr", address}, {"ring_store", config.common.kvstore}, {"replication_factor", ingester_ring.replication_factor}});
   return out;
+}
+
+std::shared_ptr<rpc::IngesterClient> Cluster::connect(const ring::Instance& instance) {
+  // Not owned: the process' own ingester outlives the set.
+  if (local_ != nullptr && instance.id == id_) return {std::shared_ptr<void>(), local_};
+  rpc::RemoteIngesterOptions options;
+  options.call_timeout_ns = config_.peers.remote_timeout;
+  return rpc::make_remote_ingester(*client_, url_of(instance), texts_, options);
+}
+
+// Of the members that hold a stream from now on, the last is the one that does not hold it yet.
+ingester::Successor Cluster::successor() {
+  auto clients = std::make_shared<std::map<std::string, std::shared_ptr<rpc::IngesterClient>>>();
+  return [this, clients](const std::string& tenant, const model::InternedLabels& labels) -> rpc::IngesterClient* {
+    const auto picture = ingester_ring_->picture();
+    const auto members = picture->members_for(ring::stream_token(tenant, labels.text), ring::Operation::kWrite, ingester_ring_->now_s());
+    if (!members.ok() || members->members.size() < ingester_ring_->options().replication_factor) return nullptr;
+    const ring::Instance& last = *members->members.back();
+    if (last.id == id_) return nullptr;
+    auto& client = (*clients)[last.address];
+    if (!client) client = connect(last);
+    return client.get();
+  };
 }
 
 Result<void> Cluster::join() {
@@ -176,18 +193,34 @@ void Cluster::make_up_for_lost_log() {
   ctx.clock = &clock_;
   ctx.deadline_monotonic_ns = clock_.monotonic_ns() + kFirstPeersNs;
   while ((!ingester_ring_->wait_until_known(ctx).ok() || (memberlist_ && !memberlist_->joined())) && ctx.check().ok()) std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  const auto picture = ingester_ring_->picture();
   ctx.deadline_monotonic_ns = clock_.monotonic_ns() + kPeerFlushNs;
+  if (const Result<void> flushed = flush_others(ctx); !flushed.ok())
+    log::warn("lines of a lost log have fewer copies for now: not every ingester stored what it holds", {{"err", flushed.error().message()}});
+}
+
+Result<void> Cluster::flush_others(const CallContext& ctx) {
+  const auto picture = ingester_ring_->picture();
+  Result<void> result;
   std::vector<std::pair<std::string, std::unique_ptr<http::Client::Running>>> asked;
-  for (const auto& [id, instance] : picture->desc().instances)
-    if (id != id_ && picture->healthy(instance, ring::Operation::kRead, ingester_ring_->now_s()))
+  for (const auto& [id, instance] : picture->desc().instances) {
+    if (id == id_) continue;
+    if (picture->healthy(instance, ring::Operation::kRead, ingester_ring_->now_s()))
       asked.emplace_back(id, client_->start({.method = "POST", .url = url_of(instance) + config_.server.http_path_prefix + "/flush"}, ctx));
+    else result = Error(ErrorCode::kUnavailable, "ingester " + id + " is not heard of, or not active");
+  }
   for (auto& [id, call] : asked) {
     const Result<http::ClientResponse> answer = call->take();
-    if (!answer.ok() || answer->status >= 300)
-      log::warn("an ingester did not store what it holds; lines of the lost log have fewer copies until it does",
-                {{"instance", id}, {"err", answer.ok() ? "status " + std::to_string(answer->status) : answer.error().message()}});
+    if (!answer.ok()) result = answer.error().with_prefix("ingester " + id);
+    else if (answer->status >= 300) result = Error(ErrorCode::kUnavailable, "ingester " + id + " answered " + std::to_string(answer->status));
   }
+  return result;
+}
+
+Result<void> Cluster::flush_ingesters() {
+  CallContext ctx;
+  ctx.clock = &clock_;
+  ctx.deadline_monotonic_ns = clock_.monotonic_ns() + 5 * kPeerFlushNs;
+  return flush_others(ctx);
 }
 
 void Cluster::activate() {

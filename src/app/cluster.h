@@ -10,6 +10,7 @@
 #include "skald/config/config.h"
 #include "skald/exec/pool.h"
 #include "skald/http/client.h"
+#include "skald/ingester/ingester.h"
 #include "skald/io/file_system.h"
 #include "skald/ring/lifecycler.h"
 #include "skald/ring/ring.h"
@@ -34,6 +35,8 @@ class Cluster {
   // For an ingester that starts with nothing: what it held before, if it was lost, has a copy less than it should. Asks the other
   // ingesters to store what they hold, and waits for them, so that whoever sees this one ACTIVE may lose another.
   void make_up_for_lost_log();
+  // Every ingester of the ring stores what it holds and ships its index. An error when one of them did not.
+  Result<void> flush_ingesters();
   // The ingester's data is there: it takes pushes and answers queries from now on.
   void activate();
   // LEAVING: no new pushes, still asked by queries. Returns when the ring store knows it, or after a few seconds.
@@ -52,6 +55,8 @@ class Cluster {
   // "http://10.1.2.3:3100" of the backends that are heard of, sorted.
   std::vector<std::string> backend_urls() const;
   std::string url_of(const ring::Instance& instance) const { return scheme_ + instance.address; }
+  // Who gets a stream of this ingester once it has left. Used by one thread at a time.
+  ingester::Successor successor();
   // What one of the ingesters gets of a limit that holds for all of them together, when streams are spread evenly.
   std::uint64_t ingester_share(std::uint64_t global) const;
   // The same for what every distributor counts by itself; distributors are the processes of the ingesters' ring.
@@ -61,6 +66,8 @@ class Cluster {
   Cluster(const config::Config& config, const Modules& modules, const Clock& clock);
   Result<void> open_store(obs::Registry& registry);
   std::size_t healthy_ingesters() const;
+  Result<void> flush_others(const CallContext& ctx);       // the error names one that did not; the others were asked, too
+  std::shared_ptr<rpc::IngesterClient> connect(const ring::Instance& instance);
 
   const config::Config& config_;
   const Modules modules_;

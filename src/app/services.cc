@@ -22,6 +22,7 @@ namespace {
 constexpr std::uint64_t kRuntimeFileBytesMax = 8 << 20;
 constexpr const char* kShutdownMarker = "shutdown-requested.txt";
 constexpr std::int64_t kIndexCopiesMb = 10 * 1024;
+constexpr std::int64_t kHandOverNs = 5 * kNanosPerMinute;
 
 // The first thing that goes wrong in a container: the volume belongs to somebody else.
 Error with_owner_hint(const Error& error, const std::string& directory) {
@@ -147,8 +148,10 @@ Result<void> Services::build_modules() {
   if (shared()) build_query_path();
   if (modules_.compactor) {
     compactor::CompactorOptions compaction = compactor_options(config_, instance_id(config_));
-    // Elsewhere the compactor waits until every ingester has surely flushed what a request is about.
-    if (!shared()) compaction.flush = [this](const std::string&) { return ingester_->flush_all(CallContext{}); };
+    compaction.flush = [this](const std::string&) -> Result<void> {
+      if (ingester_) SKALD_TRY_VOID(ingester_->flush_all(CallContext{}));
+      return shared() ? cluster_->flush_ingesters() : Result<void>();
+    };
     compaction.committed = [this] { bucket_watch_->refresh_store(); };
     compactor_ = std::make_unique<compactor::Compactor>(buckets_->data(), deletes_.get(), limits_, compaction_pool_, registry_, clock_, system_random(), std::move(compaction));
   }
@@ -272,6 +275,14 @@ void Services::reload_limits() {
 
 void Services::stop_ingester() {
   const bool leaving = ingester_->prepare_shutdown();
+  if (leaving && shared() && config_.lifecycler.leave == "hand_over") {
+    CallContext ctx;
+    ctx.clock = &clock_;
+    ctx.deadline_monotonic_ns = clock_.monotonic_ns() + kHandOverNs;
+    const Result<ingester::HandOver> done = ingester_->hand_over(ctx, cluster_->successor());
+    if (done.ok()) log::info("streams handed over", {{"rows", done->rows}, {"pushes", done->pushes}, {"chunks_flushed", done->chunks_flushed}});
+    else log::error("not everything handed over or stored, it stays in the log", {{"err", done.error().message()}});
+  }
   ingester_->stop();
   // Gone for good as asked; a later start in this directory is a new beginning.
   if (leaving && !config_.ingester.shutdown_marker_path.empty())

@@ -97,7 +97,7 @@ void Services::add_read_routes() {
 void Services::add_backend_routes() {
   if (scheduler_) scheduler_->add_routes(*server_);
   const api::TenantPolicy tenants(config_.auth_enabled, config_.no_auth_tenant);
-  if (compactor_ && config_.compactor.retention_enabled) api::add_delete_routes(*server_, *deletes_, limits_, clock_, tenants);
+  if (compactor_ && config_.compactor.retention_enabled) api::add_delete_routes(*server_, *deletes_, limits_, clock_, tenants, shared());
   if (ruler_ && config_.ruler.enable_api) api::add_rule_routes(*server_, *rules_, tenants, ruler_.get());
 }
 

@@ -162,6 +162,7 @@ std::vector<std::string> validate(const Config& config) {
         "invalid server config: timeouts must not be negative");
   check(config.auth_enabled || !config.no_auth_tenant.empty(), "invalid no_auth_tenant: must not be empty when auth_enabled is false");
   check(!config.bucket_directory().empty(), "invalid storage config: no directory for chunks; set common.storage.filesystem.chunks_directory or storage_config.object_store.filesystem.dir");
+  check(one_of(config.lifecycler.leave, {"flush", "hand_over"}), "invalid ingester config: leave is \"" + config.lifecycler.leave + "\"; one of flush, hand_over");
   check(one_of(config.common.kvstore, {"inmemory", "memberlist", "consul", "etcd", "multi"}), "invalid common config: unknown kvstore \"" + config.common.kvstore + "\"");
   const IngesterConfig& ingester = config.ingester;
   check(one_of(ingester.chunk_encoding, {"none", "gzip", "lz4-64k", "lz4-256k", "lz4-1M", "lz4", "snappy", "flate", "zstd"}),

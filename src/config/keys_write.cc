@@ -86,6 +86,7 @@ constexpr Key kKeys[] = {
     {"ingester.chunk_target_size", Kind::kInt, "1572864", SKALD_MEMBER(ingester.chunk_target_size)},
     {"ingester.chunk_encoding", Kind::kString, "zstd", SKALD_MEMBER(ingester.chunk_encoding)},
     {"ingester.max_chunk_age", Kind::kDuration, "2h", SKALD_MEMBER(ingester.max_chunk_age)},
+    {"ingester.leave", Kind::kString, "flush", SKALD_MEMBER(lifecycler.leave)},
     {"ingester.autoforget_unhealthy", Kind::kBool, "true", SKALD_MEMBER(lifecycler.autoforget_unhealthy)},
     {"ingester.sync_period", Kind::kDuration, "1h"},
     {"ingester.sync_min_utilization", Kind::kFloat, "0.1"},

@@ -96,7 +96,7 @@ Result<chunk::SelectResult> Ingester::State::select(const CallContext& ctx, cons
             const auto& piece = block->pieces[i];
             if (!overlaps(piece.min_ts_ns, piece.max_ts_ns, request)) continue;
             data.blocks.push_back({chunk::as_block(piece.encoded), 0, piece.rows, piece.min_ts_ns, piece.max_ts_ns, piece.raw_bytes,
-                                   block->source_id, true});
+                                   block->source_id, true, chunk::content_id(*piece.encoded)});
           }
         }
       }

@@ -37,7 +37,7 @@ Result<void> append_slices(const model::InternedLabels& labels, const index::Chu
       const chunk::BlockSummary& block = blocks[i];
       if (block.rows == 0 || !range.overlaps(block.min_ts_ns, block.max_ts_ns)) continue;
       out.push_back({.block = chunk.blocks[i], .first_row = 0, .rows = block.rows, .min_ts_ns = block.min_ts_ns, .max_ts_ns = block.max_ts_ns,
-                     .raw_bytes = block.raw_bytes, .source_id = source, .from_ingester = false});
+                     .raw_bytes = block.raw_bytes, .source_id = source, .from_ingester = false, .content_id = ref.content_id});
     }
     return {};
   }
@@ -57,7 +57,7 @@ Result<void> append_slices(const model::InternedLabels& labels, const index::Chu
     const auto rows = static_cast<std::uint32_t>(end - begin);
     const auto share = static_cast<std::uint64_t>(static_cast<double>(member->raw_bytes) * rows / member->rows);
     out.push_back({.block = chunk.blocks[i], .first_row = static_cast<std::uint32_t>(begin - block.first_row), .rows = rows, .min_ts_ns = min_ts_ns,
-                   .max_ts_ns = max_ts_ns, .raw_bytes = share, .source_id = source, .from_ingester = false});
+                   .max_ts_ns = max_ts_ns, .raw_bytes = share, .source_id = source, .from_ingester = false, .content_id = ref.content_id});
   }
   return {};
 }

@@ -8,8 +8,9 @@
 
 namespace skald::api {
 
-// /loki/api/v1/delete. Before server.start(); everything outlives it.
+// /loki/api/v1/delete. Before server.start(); everything outlives it. `several`: other processes take requests as well, so the
+// stored ones are read for each list and cancel.
 void add_delete_routes(http::Server& server, compactor::DeleteStore& deletes, const config::LimitsProvider& limits, const Clock& clock,
-                       TenantPolicy tenants);
+                       TenantPolicy tenants, bool several = false);
 
 }  // namespace skald::api

@@ -104,6 +104,7 @@ struct LifecyclerConfig {
   bool unregister_on_shutdown = true;
   bool readiness_check_ring_health = false;        // Loki: true; one dead peer would then hold up every restart
   bool autoforget_unhealthy = true;                // ingester.autoforget_unhealthy; Loki: false
+  std::string leave = "flush";                     // ours, ingester.leave: flush, or hand_over to who takes the streams over
   bool operator==(const LifecyclerConfig&) const = default;
 };
 
