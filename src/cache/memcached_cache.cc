@@ -233,9 +233,9 @@ Result<std::shared_ptr<Cache>> open_memcached(const config::MemcachedConfig& con
                                               obs::Registry& registry) {
   std::vector<ServerSpec> specs;
   if (!config.addresses.empty()) {
-    SKALD_TRY(specs, parse_server_list(config.addresses, kDefaultPort));
+    SKALD_TRY(specs, io::parse_names(config.addresses, kDefaultPort));
   } else if (config.host.find(':') != std::string::npos || literal_address(config.host, kDefaultPort).length != 0) {
-    SKALD_TRY(specs, parse_server_list(config.host, kDefaultPort));
+    SKALD_TRY(specs, io::parse_names(config.host, kDefaultPort));
   } else {
     specs.push_back({.kind = ServerSpec::Kind::kSrv, .name = "_" + config.service + "._tcp." + config.host, .port = 0});
   }

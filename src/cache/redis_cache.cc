@@ -162,7 +162,7 @@ class RedisCache final : public Cache {
 Result<std::shared_ptr<Cache>> open_redis(const config::RedisConfig& config, std::int64_t default_validity_ns, const std::string& name,
                                           obs::Registry& registry) {
   if (!config.master_name.empty()) return Error(ErrorCode::kInvalidArgument, "redis.master_name: sentinel is not supported; name the server itself");
-  SKALD_TRY(std::vector<ServerSpec> specs, parse_server_list(config.endpoint, kDefaultPort));
+  SKALD_TRY(std::vector<ServerSpec> specs, io::parse_names(config.endpoint, kDefaultPort));
   if (specs.size() != 1) {
     return Error(ErrorCode::kInvalidArgument, "redis.endpoint '" + config.endpoint + "': one server is supported, no cluster and no sentinel");
   }

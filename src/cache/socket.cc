@@ -2,7 +2,6 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/bio.h>
@@ -37,45 +36,6 @@ SSL* ssl(void* handle) { return static_cast<SSL*>(handle); }
 SSL_CTX* ssl_context(void* handle) { return static_cast<SSL_CTX*>(handle); }
 
 }  // namespace
-
-SocketAddress literal_address(const std::string& host, std::uint16_t port) {
-  SocketAddress out;
-  sockaddr_in four{};
-  if (inet_pton(AF_INET, host.c_str(), &four.sin_addr) == 1) {
-    four.sin_family = AF_INET;
-    four.sin_port = htons(port);
-    std::memcpy(&out.storage, &four, sizeof four);
-    out.length = sizeof four;
-    return out;
-  }
-  sockaddr_in6 six{};
-  if (inet_pton(AF_INET6, host.c_str(), &six.sin6_addr) == 1) {
-    six.sin6_family = AF_INET6;
-    six.sin6_port = htons(port);
-    std::memcpy(&out.storage, &six, sizeof six);
-    out.length = sizeof six;
-  }
-  return out;
-}
-
-Result<std::vector<SocketAddress>> lookup_addresses(const std::string& host, std::uint16_t port) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  const int status = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
-  if (status != 0) return Error(ErrorCode::kUnavailable, "look up " + host + ": " + gai_strerror(status));
-  std::vector<SocketAddress> out;
-  for (const addrinfo* at = found; at != nullptr; at = at->ai_next) {
-    if (at->ai_addrlen > sizeof(sockaddr_storage)) continue;
-    SocketAddress address;
-    std::memcpy(&address.storage, at->ai_addr, at->ai_addrlen);
-    address.length = at->ai_addrlen;
-    out.push_back(address);
-  }
-  freeaddrinfo(found);
-  if (out.empty()) return Error(ErrorCode::kUnavailable, "look up " + host + ": no address");
-  return out;
-}
 
 Result<std::shared_ptr<const TlsClient>> TlsClient::make(const TlsFiles& files) {
   std::shared_ptr<TlsClient> client(new TlsClient());

@@ -2,8 +2,6 @@
 // system_clock().monotonic_ns(). After any error the socket is of no use: close it.
 #pragma once
 
-#include <sys/socket.h>
-
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -11,18 +9,12 @@
 
 #include "skald/base/bytes.h"
 #include "skald/base/result.h"
+#include "skald/io/names.h"
 
 namespace skald::cache {
 
-struct SocketAddress {
-  sockaddr_storage storage{};
-  socklen_t length = 0;
-};
-
-// "127.0.0.1", "::1" without asking anybody; nullopt-like (length 0): not a literal.
-SocketAddress literal_address(const std::string& host, std::uint16_t port);
-// Asks the resolver; may block for seconds, so not for the query path. kUnavailable: no address.
-Result<std::vector<SocketAddress>> lookup_addresses(const std::string& host, std::uint16_t port);
+using io::literal_address;
+using io::SocketAddress;
 
 struct TlsFiles {
   std::string ca_file, cert_file, key_file;   // empty: the system's authorities; no client certificate

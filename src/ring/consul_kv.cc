@@ -27,11 +27,13 @@ class ConsulKv final : public RemoteKv {
  public:
   ConsulKv(const config::ConsulConfig& config, std::string base, std::unique_ptr<http::Client> client, obs::Registry& registry)
       : RemoteKv({.name = "consul", .retry_pause_ns = config.cas_retry_delay,
-                  .poll_pause_ns = config.watch_rate_limit > 0 ? static_cast<std::int64_t>(static_cast<double>(kNanosPerSecond) / std::max(config.watch_rate_limit, 0.001)) : 0}),
+                  .poll_pause_ns = config.watch_rate_limit > 0 ? static_cast<std::int64_t>(static_cast<double>(kNanosPerSecond) / std::max(config.watch_rate_limit, 0.001)) : 0}, registry),
         config_(config),
         base_(std::move(base)),
         client_(std::move(client)),
-        requests_(registry.counter_family("skald_ring_store_requests_total", "Requests to the store of rings.", {"store", "result"})) {}
+        requests_(registry.counter_family("skald_ring_store_requests_total", "Requests to the store of rings.", {"store", "result"})),
+        seconds_(registry.histogram_family("loki_consul_request_duration_seconds", "Time of requests to Consul.", {"operation", "status_code"},
+                                           {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10})) {}
 
  private:
   Result<Versioned> fetch(const std::string& key, const CallContext& ctx) override { return read(key, config_.consistent_reads ? "?consistent=" : "?stale=", ctx); }
@@ -74,7 +76,10 @@ class ConsulKv final : public RemoteKv {
   Result<http::ClientResponse> call(const std::string& method, const std::string& target, ByteView body, const CallContext& ctx) {
     http::ClientRequest request{.method = method, .url = base_ + target, .headers = {}, .body = body, .response_bytes_max = kAnswerBytesMax};
     if (!config_.acl_token.empty()) request.headers.push_back({"X-Consul-Token", config_.acl_token});
+    const std::int64_t begin_ns = system_clock().monotonic_ns();
     auto response = client_->call(request, ctx);
+    seconds_.with({method == "PUT" ? "CAS" : "Get", response.ok() && response->status < 500 ? "200" : "500"})
+        .observe(static_cast<double>(system_clock().monotonic_ns() - begin_ns) / 1e9);
     requests_.with({"consul", response.ok() && response->status < 500 ? "success" : "failure"}).add();
     return response;
   }
@@ -88,6 +93,7 @@ class ConsulKv final : public RemoteKv {
   const std::string base_;
   const std::unique_ptr<http::Client> client_;
   obs::CounterFamily& requests_;
+  obs::HistogramFamily& seconds_;
 };
 
 }  // namespace

@@ -41,7 +41,7 @@ std::uint64_t number(const rapidjson::Value& object, const char* field) {
 class EtcdKv final : public RemoteKv {
  public:
   EtcdKv(const config::EtcdConfig& config, std::vector<std::string> endpoints, std::unique_ptr<http::Client> client, obs::Registry& registry)
-      : RemoteKv({.name = "etcd", .tries = config.max_retries, .retry_pause_ns = 100 * kNanosPerMilli, .poll_pause_ns = kNanosPerSecond}),
+      : RemoteKv({.name = "etcd", .tries = config.max_retries, .retry_pause_ns = 100 * kNanosPerMilli, .poll_pause_ns = kNanosPerSecond}, registry),
         config_(config),
         endpoints_(std::move(endpoints)),
         client_(std::move(client)),

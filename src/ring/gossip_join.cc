@@ -112,7 +112,7 @@ std::size_t GossipNode::join_once(const std::vector<std::string>& names, bool st
   std::set<Endpoint> peers;
   alone = true;
   for (const std::string& name : names) {
-    const auto found = resolve_peers(name, kDefaultPort);
+    const auto found = resolve_peers(name, kDefaultPort, names_);
     if (!found.ok()) {
       log::warn("memberlist: peer not found", {{"member", name}, {"err", found.error().message()}});
       alone = false;                                       // we cannot know

@@ -33,6 +33,7 @@ GossipNode::Metrics::Metrics(obs::Registry& registry)
       health(registry.gauge("loki_memberlist_client_cluster_node_health_score", "Health of this member, 0 is best.")),
       keys(registry.gauge("loki_memberlist_client_kv_store_count", "Keys in the gossiped store.")),
       queue(registry.gauge_family("loki_memberlist_client_messages_in_broadcast_queue", "News that wait to be told.", {"queue"})),
+      tombstones(registry.gauge_family("loki_memberlist_client_kv_store_value_tombstones", "Entries of a value that left and are remembered for a while.", {"key"})),
       received(registry.counter("loki_memberlist_client_received_broadcasts_total", "News received.")),
       received_bytes(registry.counter("loki_memberlist_client_received_broadcasts_bytes_total", "Bytes of news received.")),
       received_invalid(registry.counter("loki_memberlist_client_received_broadcasts_invalid_total", "News received that could not be used.")),
@@ -60,6 +61,7 @@ GossipNode::GossipNode(const config::MemberlistConfig& config, obs::Registry& re
       self_(self),
       listeners_(std::move(listeners)),
       tls_(std::move(tls)),
+      names_(io::NameService::system().counted(registry, "memberlist")),
       values_({.tombstone_ns = config.left_ingesters_timeout, .deleted_ns = config.obsolete_entries_timeout, .notify_interval_ns = config.notify_interval}, registry),
       metrics_(registry),
       wake_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
@@ -235,7 +237,10 @@ void GossipNode::run_clock() {
       next_values = now + kNanosPerSecond;
       metrics_.members.set(static_cast<double>(members_.living()));
       metrics_.health.set(health_);
-      metrics_.keys.set(static_cast<double>(values_.values().size()));
+      const auto values = values_.values();
+      metrics_.keys.set(static_cast<double>(values.size()));
+      for (const Value& value : values)
+        metrics_.tombstones.with({value.key}).set(static_cast<double>(value.desc.instances.size() - visible(value.desc).instances.size()));
       metrics_.queue.with({"local"}).set(static_cast<double>(values_.own_waiting()));
       metrics_.queue.with({"gossip"}).set(static_cast<double>(members_.queue.size()));
     }

@@ -70,7 +70,7 @@ class GossipNode final : public Memberlist {
   struct Metrics {
     explicit Metrics(obs::Registry& registry);
     obs::Gauge &members, &health, &keys;
-    obs::GaugeFamily& queue;
+    obs::GaugeFamily &queue, &tombstones;
     obs::Counter &received, &received_bytes, &received_invalid, &pulls, &pull_bytes, &pushes, &push_bytes;
     obs::Counter &packets_sent, &packets_sent_bytes, &packets_sent_errors, &packets_received, &packets_received_bytes, &packets_received_errors,
         &packets_dropped, &unknown, &streams_in, &streams_out, &streams_out_errors;
@@ -116,6 +116,7 @@ class GossipNode final : public Memberlist {
   const Endpoint self_;
   const std::vector<std::unique_ptr<Listener>> listeners_;
   const std::unique_ptr<Tls> tls_;
+  const io::NameService names_;
   GossipValues values_;
   mutable Metrics metrics_;
   std::atomic<bool> joined_{false}, stopping_{false};

@@ -10,6 +10,7 @@
 #include "ring/gossip_wire.h"
 #include "skald/base/result.h"
 #include "skald/config/cluster.h"
+#include "skald/io/names.h"
 
 namespace skald::ring::gossip {
 
@@ -71,11 +72,9 @@ class Listener {
   const std::uint16_t port_;
 };
 
-// host, host:port, dns+host:port (all addresses of the name), dnssrv+name, dnssrvnoa+name (its SRV records).
-// May take as long as the resolver does. kUnavailable: nothing found; kInvalidArgument: not an address.
-Result<std::vector<Endpoint>> resolve_peers(const std::string& text, std::uint16_t default_port);
-// SRV records of a DNS answer, host and port. kCorruption.
-Result<std::vector<std::pair<std::string, std::uint16_t>>> parse_srv(ByteView answer);
+// As skald/io/names.h has it: all addresses of a name. May take as long as the resolver does. kUnavailable: nothing found;
+// kInvalidArgument: not an address.
+Result<std::vector<Endpoint>> resolve_peers(const std::string& text, std::uint16_t default_port, const io::NameService& names = io::NameService::system());
 // The first private address of the interfaces, else the first that is not loopback, else 127.0.0.1.
 IpBytes own_address();
 

@@ -73,6 +73,7 @@ class GossipValues::KeyWatch final : public KvStore::Watch {
 GossipValues::GossipValues(ValuesOptions options, obs::Registry& registry)
     : options_(options),
       shared_(std::make_shared<Shared>()),
+      times_(registry, "memberlist"),
       cas_attempts_(registry.counter("loki_memberlist_client_cas_attempt_total", "Attempts to change a gossiped value.")),
       cas_successes_(registry.counter("loki_memberlist_client_cas_success_total", "Successful changes of gossiped values.")),
       cas_failures_(registry.counter("loki_memberlist_client_cas_failure_total", "Failed changes of gossiped values.")),
@@ -94,7 +95,11 @@ void GossipValues::spread(const std::string& key, const Desc& change, Broadcasts
   shared_->changed.notify_all();
 }
 
-Result<void> GossipValues::update(const std::string& key, const Change& change, const CallContext& ctx) {
+Result<void> GossipValues::update(const std::string& key, const Change& wanted, const CallContext& ctx) {
+  return times_.measure("CAS", key, [&] { return change(key, wanted, ctx); });
+}
+
+Result<void> GossipValues::change(const std::string& key, const Change& change, const CallContext& ctx) {
   if (key.size() > kKeyBytesMax) return Error(ErrorCode::kInvalidArgument, "memberlist: a key of " + std::to_string(key.size()) + " bytes");
   for (int attempt = 0; attempt < kTriesMax; ++attempt) {
     SKALD_TRY_VOID(ctx.check());

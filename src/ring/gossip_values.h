@@ -11,6 +11,7 @@
 
 #include "ring/broadcasts.h"
 #include "ring/gossip_wire.h"
+#include "ring/kv_times.h"
 #include "skald/obs/metrics.h"
 #include "skald/ring/kv.h"
 #include "skald/ring/stores.h"
@@ -47,12 +48,14 @@ class GossipValues final : public KvStore {
  private:
   struct Shared;                                   // the values; watches hold it as well
   class KeyWatch;
+  Result<void> change(const std::string& key, const Change& change, const CallContext& ctx);
   void spread(const std::string& key, const Desc& change, Broadcasts& queue);   // the mutex is held
   std::int64_t now_s() const { return options_.clock->now_ns() / kNanosPerSecond; }
 
   const ValuesOptions options_;
   const std::shared_ptr<Shared> shared_;           // the mutex there guards all below
   Broadcasts own_, forwarded_;
+  KvTimes times_;
   obs::Counter &cas_attempts_, &cas_successes_, &cas_failures_, &dropped_;
 };
 

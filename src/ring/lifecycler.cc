@@ -32,7 +32,15 @@ bool contested(const Desc& desc, const Instance& instance) {
 }  // namespace
 
 Lifecycler::Lifecycler(KvStore& kv, RingOptions ring, LifecyclerOptions options, io::FileSystem& fs, const Clock& clock, Random& random)
-    : kv_(kv), ring_(std::move(ring)), options_(std::move(options)), fs_(fs), clock_(clock), random_(random), unregister_(options_.unregister_on_shutdown) {}
+    : kv_(kv), ring_(std::move(ring)), options_(std::move(options)), fs_(fs), clock_(clock), random_(random), unregister_(options_.unregister_on_shutdown) {
+  if (options_.registry == nullptr) return;
+  obs::Registry& registry = *options_.registry;
+  heartbeats_ = &registry.counter_family("loki_ring_member_heartbeats_total", "Heartbeats of this member that the store took.", {"name"}).with({ring_.name});
+  tokens_owned_ = &registry.gauge_family("loki_ring_member_tokens_owned", "Tokens of this member.", {"name"}).with({ring_.name});
+  registry.gauge_family("loki_ring_member_tokens_to_own", "Tokens that this member wants.", {"name"}).with({ring_.name}).set(static_cast<double>(options_.tokens));
+  if (ring_.name == "ingester")
+    forgotten_ = &registry.counter("loki_ingester_autoforget_unhealthy_ingesters_total", "Ingesters that were removed from the ring because they fell silent.");
+}
 
 Lifecycler::~Lifecycler() {
   {
@@ -95,7 +103,7 @@ void Lifecycler::choose_tokens(const Desc& desc, std::vector<std::uint32_t>& tok
 
 // Removes members that are dead. Others may live while their heartbeats look old: their clock or ours has stepped. So what
 // counts is also whether they were seen to move.
-void Lifecycler::forget_the_silent(Desc& desc, std::int64_t now_s, std::int64_t monotonic_ns) {
+std::size_t Lifecycler::forget_the_silent(Desc& desc, std::int64_t now_s, std::int64_t monotonic_ns) {
   const std::int64_t after_ns = options_.auto_forget_after_ns;
   const std::int64_t watched_ns = ring_.heartbeat_timeout_ns > 0 ? std::min(after_ns, ring_.heartbeat_timeout_ns) : after_ns;
   // Who could not look at the store cannot say that nothing moved there.
@@ -110,11 +118,12 @@ void Lifecycler::forget_the_silent(Desc& desc, std::int64_t now_s, std::int64_t 
     if (still_ns >= after_ns || (still_ns >= watched_ns && (now_s - other.heartbeat_s) * kNanosPerSecond >= after_ns)) gone.push_back(id);
   }
   // Everybody but us silent at once is more likely our own trouble than theirs.
-  if (gone.size() + 1 >= desc.instances.size()) return;
+  if (gone.size() + 1 >= desc.instances.size()) return 0;
   for (const std::string& id : gone) {
     log::warn("forgetting a ring member without heartbeat", {{"ring", ring_.key}, {"instance", id}});
     desc.instances.erase(id);
   }
+  return gone.size();
 }
 
 // One step of the entry's life, and its heartbeat.
@@ -133,6 +142,7 @@ Result<void> Lifecycler::write_entry(bool cancellable) {
     before = {state_, tokens_, registered_s_, joining_since_monotonic_ns_, now_s};
   }
   if (beat_s_ != 0) before.heartbeat_s = std::max(now_s, beat_s_ + (monotonic_ns - beat_monotonic_ns_) / kNanosPerSecond);
+  std::size_t forgotten = 0;
   const auto change = [&](Desc& desc) -> Result<bool> {
     now = before;   // a second run must not build on the first
     const auto found = desc.instances.find(options_.id);
@@ -169,11 +179,13 @@ Result<void> Lifecycler::write_entry(bool cancellable) {
     entry.state = now.state;
     entry.tokens = now.tokens;
     entry.registered_s = now.registered_s;
-    if (options_.auto_forget_after_ns > 0) forget_the_silent(desc, now_s, monotonic_ns);
+    forgotten = options_.auto_forget_after_ns > 0 ? forget_the_silent(desc, now_s, monotonic_ns) : 0;
     return true;
   };
   SKALD_TRY_VOID(kv_.update(ring_.key, change, store_call(clock_, cancellable ? cancel_ : nullptr)));
   last_write_monotonic_ns_ = monotonic_ns;
+  if (heartbeats_ != nullptr) heartbeats_->add(), tokens_owned_->set(static_cast<double>(now.tokens.size()));
+  if (forgotten_ != nullptr) forgotten_->add(static_cast<double>(forgotten));
   if (beat_s_ == 0 || now.heartbeat_s != beat_s_ + (monotonic_ns - beat_monotonic_ns_) / kNanosPerSecond) beat_s_ = now.heartbeat_s, beat_monotonic_ns_ = monotonic_ns;
   bool tokens_changed = false;
   {

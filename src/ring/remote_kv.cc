@@ -100,11 +100,15 @@ class RemoteKv::Poll final : public KvStore::Watch {
 };
 
 Result<Desc> RemoteKv::get(const std::string& key, const CallContext& ctx) {
-  SKALD_TRY(const Versioned now, fetch(key, ctx));
+  SKALD_TRY(const Versioned now, times_.measure("GET", key, [&] { return fetch(key, ctx); }));
   return visible(now.desc);
 }
 
-Result<void> RemoteKv::update(const std::string& key, const Change& change, const CallContext& ctx) {
+Result<void> RemoteKv::update(const std::string& key, const Change& wanted, const CallContext& ctx) {
+  return times_.measure("CAS", key, [&] { return change(key, wanted, ctx); });
+}
+
+Result<void> RemoteKv::change(const std::string& key, const Change& change, const CallContext& ctx) {
   std::string why = "too many others write";
   for (std::int64_t attempt = 0; attempt < std::max<std::int64_t>(1, options_.tries); ++attempt) {
     if (attempt > 0) SKALD_TRY_VOID(pause(with_jitter(options_.retry_pause_ns), ctx));

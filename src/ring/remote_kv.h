@@ -9,6 +9,7 @@
 #include <string>
 #include <thread>
 
+#include "ring/kv_times.h"
 #include "skald/http/client.h"
 #include "skald/ring/kv.h"
 
@@ -38,7 +39,7 @@ class RemoteKv : public KvStore {
     std::int64_t poll_pause_ns = 0;              // between two fetches of a watch
     std::int64_t failure_pause_ns = kNanosPerSecond, failure_pause_max_ns = 30 * kNanosPerSecond;
   };
-  explicit RemoteKv(Options options) : options_(std::move(options)) {}
+  RemoteKv(Options options, obs::Registry& registry) : options_(std::move(options)), times_(registry, options_.name) {}
 
   virtual Result<Versioned> fetch(const std::string& key, const CallContext& ctx) = 0;
   // False: somebody else wrote since `version` (0: it must not exist).
@@ -48,7 +49,9 @@ class RemoteKv : public KvStore {
 
  private:
   class Poll;
+  Result<void> change(const std::string& key, const Change& change, const CallContext& ctx);
   const Options options_;
+  KvTimes times_;
 };
 
 }  // namespace skald::ring

@@ -1,12 +1,15 @@
 #include "skald/ruler/remote_writer.h"
 
 #include <algorithm>
+#include <bit>
 #include <chrono>
+#include <cmath>
 
 #include "ruler/base64.h"
 #include "ruler/sample_log.h"
 #include "ruler/write_request.h"
 #include "skald/codec/compress.h"
+#include "skald/codec/hash.h"
 #include "skald/obs/log.h"
 
 namespace skald::ruler {
@@ -14,15 +17,19 @@ namespace skald::ruler {
 struct RemoteWriteMetrics {
   explicit RemoteWriteMetrics(obs::Registry& registry);
   obs::GaugeFamily &appender_ready, &disk_size, &highest_timestamp;                  // tenant
-  obs::CounterFamily& appended;                                                      // tenant
+  obs::CounterFamily &appended, &created, &removed, &corruptions;                    // tenant
+  obs::GaugeFamily& active;                                                          // tenant
   obs::GaugeFamily &highest_sent, &pending;                                          // tenant, remote_name, url
   obs::CounterFamily &sent, &failed, &retried, &dropped, &bytes;                     // the same
+  obs::HistogramFamily& batch_seconds;                                               // the same
 };
 
 namespace {
 
 constexpr std::uint64_t kAnswerBytesMax = 1 << 20;
 constexpr std::uint64_t kSecretBytesMax = 64 << 10;
+constexpr std::uint64_t kStaleMarkerBits = 0x7ff0000000000002;
+constexpr std::int64_t kSeriesKeptMs = kNanosPerHour / kNanosPerMilli;   // without a sample
 const std::vector<std::string> kTenant = {"tenant"};
 const std::vector<std::string> kQueue = {"tenant", "remote_name", "url"};
 
@@ -41,13 +48,19 @@ RemoteWriteMetrics::RemoteWriteMetrics(obs::Registry& registry)
       disk_size(registry.gauge_family("loki_ruler_wal_disk_size", "Bytes of samples on disk.", kTenant)),
       highest_timestamp(registry.gauge_family("loki_ruler_wal_prometheus_remote_storage_highest_timestamp_in_seconds", "Newest sample that was kept.", kTenant)),
       appended(registry.counter_family("loki_ruler_wal_samples_appended_total", "Samples of rules kept.", kTenant)),
+      created(registry.counter_family("loki_ruler_wal_storage_created_series_total", "Series that samples of rules were first kept of.", kTenant)),
+      removed(registry.counter_family("loki_ruler_wal_storage_removed_series_total", "Series of rules that ended.", kTenant)),
+      corruptions(registry.counter_family("loki_ruler_wal_corruptions_total", "Files of samples with a damaged rest.", kTenant)),
+      active(registry.gauge_family("loki_ruler_wal_storage_active_series", "Series of rules that go on.", kTenant)),
       highest_sent(registry.gauge_family("loki_ruler_wal_prometheus_remote_storage_queue_highest_sent_timestamp_seconds", "Newest sample that the receiver took.", kQueue)),
       pending(registry.gauge_family("loki_ruler_wal_prometheus_remote_storage_samples_pending", "Samples that wait to be sent.", kQueue)),
       sent(registry.counter_family("loki_ruler_wal_prometheus_remote_storage_samples_total", "Samples that the receiver took.", kQueue)),
       failed(registry.counter_family("loki_ruler_wal_prometheus_remote_storage_samples_failed_total", "Samples that the receiver refused for good.", kQueue)),
       retried(registry.counter_family("loki_ruler_wal_prometheus_remote_storage_samples_retried_total", "Samples sent again after a failure.", kQueue)),
       dropped(registry.counter_family("loki_ruler_wal_prometheus_remote_storage_samples_dropped_total", "Samples that became too old or could not be read.", kQueue)),
-      bytes(registry.counter_family("loki_ruler_wal_prometheus_remote_storage_bytes_total", "Bytes sent, compressed.", kQueue)) {}
+      bytes(registry.counter_family("loki_ruler_wal_prometheus_remote_storage_bytes_total", "Bytes sent, compressed.", kQueue)),
+      batch_seconds(registry.histogram_family("loki_ruler_wal_prometheus_remote_storage_sent_batch_duration_seconds", "Time of requests to the receiver.", kQueue,
+                                              {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60, 120, 300})) {}
 
 Result<std::unique_ptr<RemoteWriter>> RemoteWriter::create(RemoteWriteOptions options, io::FileSystem& files, obs::Registry& registry, const Clock& clock,
                                                            std::function<bool(const std::string&)> disabled) {
@@ -102,6 +115,8 @@ Result<std::shared_ptr<SampleLog>> RemoteWriter::log_of(const std::string& tenan
   if (!opened.ok()) return opened.error().with_prefix("ruler.wal.dir, tenant " + tenant);
   std::shared_ptr<SampleLog> log = std::move(opened).value();
   metrics_->disk_size.with({tenant}).set(static_cast<double>(log->disk_bytes()));
+  metrics_->corruptions.with({tenant}).add(static_cast<double>(log->damaged()));
+  metrics_->created.with({tenant}), metrics_->removed.with({tenant});   // there from the start, so that rates see the first ones
   logs_.emplace(tenant, log);
   return log;
 }
@@ -126,6 +141,7 @@ Result<void> RemoteWriter::append(const std::string& tenant, std::span<const Tim
     metrics_->appended.with({tenant}).add(static_cast<double>(some.size()));
   }
   metrics_->highest_timestamp.with({tenant}).set(static_cast<double>(newest_ms) / 1e3);
+  count_series(tenant, samples, newest_ms);
   metrics_->disk_size.with({tenant}).set(static_cast<double>(log->disk_bytes()));
   {
     const std::scoped_lock lock(mutex_);
@@ -133,6 +149,29 @@ Result<void> RemoteWriter::append(const std::string& tenant, std::span<const Tim
   }
   wake_.notify_all();
   return {};
+}
+
+// Series end with a stale marker, or without a word when their group goes.
+void RemoteWriter::count_series(const std::string& tenant, std::span<const TimedSample> samples, std::int64_t newest_ms) {
+  std::size_t created = 0, removed = 0, active = 0;
+  {
+    const std::scoped_lock lock(mutex_);
+    Series& series = series_[tenant];
+    for (const TimedSample& sample : samples) {
+      const std::uint64_t hash = codec::xxh3_64(sample.labels.to_string());
+      if (std::isnan(sample.value) && std::bit_cast<std::uint64_t>(sample.value) == kStaleMarkerBits) removed += series.last_ms.erase(hash);
+      else if (!series.last_ms.insert_or_assign(hash, sample.timestamp_ms).second) continue;
+      else ++created;
+    }
+    if (newest_ms - series.swept_ms >= kSeriesKeptMs) {
+      removed += std::erase_if(series.last_ms, [&](const auto& item) { return newest_ms - item.second > kSeriesKeptMs; });
+      series.swept_ms = newest_ms;
+    }
+    active = series.last_ms.size();
+  }
+  metrics_->created.with({tenant}).add(static_cast<double>(created));
+  metrics_->removed.with({tenant}).add(static_cast<double>(removed));
+  metrics_->active.with({tenant}).set(static_cast<double>(active));
 }
 
 void RemoteWriter::run(Receiver& receiver) {
@@ -184,7 +223,9 @@ bool RemoteWriter::send_next(Receiver& receiver, const std::string& tenant, Samp
   metrics_->dropped.with(labels).add(static_cast<double>(batch->skipped));
   if (batch->samples != 0) {
     std::size_t sent_bytes = 0;
+    const std::int64_t begin_ns = system_clock().monotonic_ns();
     const Result<http::ClientResponse> answer = post(receiver, tenant, batch->payload, sent_bytes);
+    metrics_->batch_seconds.with(labels).observe(static_cast<double>(system_clock().monotonic_ns() - begin_ns) / 1e9);
     metrics_->bytes.with(labels).add(static_cast<double>(sent_bytes));
     const auto count = static_cast<double>(batch->samples);
     const bool taken = answer.ok() && answer->status / 100 == 2;

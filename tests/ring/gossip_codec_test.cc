@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "ring/gossip_socket.h"
 #include "ring/gossip_wire.h"
 #include "ring/lzw.h"
@@ -269,13 +271,24 @@ TEST(GossipNames, AddressesAndPorts) {
   for (const char* bad : {"", "h:", "h:0", "h:65536", "h:1x", "[::1", "[::1]x", "dns+"}) EXPECT_FALSE(resolve_peers(bad, 7946).ok()) << bad;
 }
 
-TEST(GossipNames, SrvAnswersAreParsedAndDamageIsRefused) {
+TEST(GossipNames, AServiceIsAllAddressesOfItsTargets) {
   // Header; question _g._tcp.x SRV IN; answer: 0 0 7946 n0.x, with compressed names.
-  Bytes answer = from_hex("123481800001000100000000" "025f67" "045f746370" "0178" "00" "00210001" "c00c" "00210001" "0000003c" "000b" "000000001f0a" "026e30" "c014");
-  const auto found = parse_srv(answer).value();
-  ASSERT_EQ(found.size(), 1U);
-  EXPECT_EQ(found[0], (std::pair<std::string, std::uint16_t>("n0.x", 7946)));
-  for (std::size_t keep = 0; keep < answer.size(); ++keep) EXPECT_FALSE(parse_srv(ByteView(answer).substr(0, keep)).ok()) << keep;
+  io::NameService names;
+  names.srv_answer = [](const std::string& name) -> Result<Bytes> {
+    if (name != "_g._tcp.x") return Error(ErrorCode::kUnavailable, "no");
+    return from_hex("123481800001000100000000" "025f67" "045f746370" "0178" "00" "00210001" "c00c" "00210001" "0000003c" "000b" "000000001f0a" "026e30" "c014");
+  };
+  names.addresses = [](const std::string& host, std::uint16_t port) -> Result<std::vector<io::SocketAddress>> {
+    if (host != "n0.x") return Error(ErrorCode::kUnavailable, "no");
+    return std::vector{io::literal_address("10.0.0.2", port), io::literal_address("10.0.0.1", port), io::literal_address("fd00::1", port), io::literal_address("10.0.0.1", port)};
+  };
+  for (const char* text : {"dnssrv+_g._tcp.x", "dnssrvnoa+_g._tcp.x", "n0.x:7946", "n0.x", "dns+n0.x"}) {
+    std::set<std::string> found;
+    const std::vector<Endpoint> peers = resolve_peers(text, 7946, names).value();
+    for (const Endpoint& peer : peers) found.insert(to_text(peer));
+    EXPECT_EQ(found, (std::set<std::string>{"10.0.0.1:7946", "10.0.0.2:7946", "[fd00::1]:7946"})) << text;
+  }
+  EXPECT_EQ(resolve_peers("dnssrv+_other._tcp.x", 7946, names).error().code(), ErrorCode::kUnavailable);
 }
 
 }  // namespace

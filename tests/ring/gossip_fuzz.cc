@@ -55,7 +55,7 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
     case 0: packet(bytes); break;
     case 1: stream(bytes); break;
     case 2: require(lzw_decompress(lzw_compress(bytes), bytes.size() + 1).value() == bytes); break;
-    default: (void)lzw_decompress(bytes, 1 << 20).ok(), (void)parse_srv(bytes).ok(); break;
+    default: (void)lzw_decompress(bytes, 1 << 20).ok(), (void)io::parse_srv_answer(bytes).ok(); break;
   }
   return 0;
 }

@@ -258,6 +258,27 @@ TEST_F(Lifecyclers, ForgottenWhileLeavingItStillLeaves) {
   EXPECT_EQ(desc().instances.at("a").state, InstanceState::kLeaving);
 }
 
+TEST_F(Lifecyclers, CountsWhatItDoes) {
+  obs::Registry registry;
+  LifecyclerOptions counted = options("a");
+  counted.registry = &registry;
+  counted.auto_forget_after_ns = 50 * kNanosPerMilli;
+  const std::int64_t now_s = system_clock().now_ns() / kNanosPerSecond;
+  plant("dead", now_s - 1000);
+  Lifecycler one(*kv_, {}, counted, *fs_);
+  ASSERT_TRUE(one.start().ok());
+  one.activate();
+  std::int64_t beat_s = now_s;
+  wait_for([&] {
+    plant("alive", ++beat_s);
+    return !desc().instances.contains("dead");
+  });
+  wait_for([&] { return registry.expose_text().find("loki_ingester_autoforget_unhealthy_ingesters_total 1") != std::string::npos; });
+  EXPECT_NE(registry.expose_text().find("loki_ring_member_tokens_owned{name=\"ingester\"} 16"), std::string::npos);
+  EXPECT_EQ(registry.expose_text().find("loki_ring_member_heartbeats_total{name=\"ingester\"} 0"), std::string::npos);
+  one.stop();
+}
+
 TEST_F(Lifecyclers, HeartbeatsGoOnWhenTheClockStepsBack) {
   SteppingClock clock;
   Lifecycler one(*kv_, {}, options("a"), *fs_, clock);

@@ -216,13 +216,39 @@ class Steps : public ::testing::Test {
     return picture->heard_of(picture->desc().instances.at(id), ring_->now_s());
   }
   std::int64_t now_s() { return clock_.now_ns() / kNanosPerSecond; }
-  void pass_s(std::int64_t seconds) { clock_.pass_ns(seconds * kNanosPerSecond); }
+  // Time passes, and somebody else speaks: where all are silent it would not count.
+  void pass_s(std::int64_t seconds) {
+    for (; seconds > 0; seconds -= 10) {
+      clock_.pass_ns(std::min<std::int64_t>(seconds, 10) * kNanosPerSecond);
+      tell({{"keeper", ++keeper_s_}});
+    }
+  }
+  void pass_in_silence_s(std::int64_t seconds) { clock_.pass_ns(seconds * kNanosPerSecond); }
 
   SteppingClock clock_;
   obs::Registry registry_;
   std::unique_ptr<KvStore> kv_ = make_memory_kv();
   std::unique_ptr<Ring> ring_;
+  std::int64_t keeper_s_ = kNow;
 };
+
+// The store is away, and takes everybody's heartbeats along.
+TEST_F(Steps, OfSilenceOnAllSidesBuryNobody) {
+  tell({{"a", now_s()}, {"b", now_s()}});
+  pass_s(40);
+  tell({{"a", now_s()}});
+  pass_in_silence_s(600);
+  EXPECT_FALSE(healthy("b"));    // silent while the others spoke: 40 s, and half a timeout more
+  EXPECT_TRUE(healthy("a"));
+  tell({{"a", now_s()}});
+  EXPECT_TRUE(healthy("a"));
+  EXPECT_TRUE(healthy("b"));     // 40 s of the time that counts
+  pass_s(10);
+  EXPECT_TRUE(healthy("b"));
+  pass_s(20);
+  EXPECT_FALSE(healthy("b"));
+  EXPECT_TRUE(healthy("a"));
+}
 
 TEST_F(Steps, OfOurClockChangeNothing) {
   for (const std::int64_t step_ns : {kNanosPerHour, -2 * kNanosPerHour, kNanosPerHour}) {
@@ -276,6 +302,24 @@ TEST_F(Steps, AHeartbeatThatGoesBackIsAStepOfItsClock) {
   tell({{"b", now_s() - 3595}});
   tell({{"b", now_s() - 3590}});
   EXPECT_TRUE(healthy("b"));
+}
+
+TEST_F(Steps, WhoFellSilentIsCounted) {
+  tell({{"b", now_s()}, {"c", now_s()}});
+  const auto has = [&](const std::string& text) { return registry_.expose_text().find(text) != std::string::npos; };
+  EXPECT_TRUE(has("loki_ring_members{name=\"ingester\",state=\"ACTIVE\"} 2"));
+  EXPECT_TRUE(has("loki_ring_oldest_member_timestamp{name=\"ingester\",state=\"ACTIVE\"} 1.7e+09") || has("state=\"ACTIVE\"} 1700000000"));
+  EXPECT_TRUE(has("loki_ring_tokens_total{name=\"ingester\"} 0"));
+  pass_s(60);
+  pass_in_silence_s(10);
+  ring_->picture();
+  EXPECT_TRUE(has("loki_ring_members{name=\"ingester\",state=\"ACTIVE\"} 1"));
+  EXPECT_TRUE(has("loki_ring_members{name=\"ingester\",state=\"Unhealthy\"} 2"));
+  EXPECT_TRUE(has("loki_ring_member_ownership_percent{member=\"b\",name=\"ingester\"}"));
+  ASSERT_TRUE(ring_->forget("b", {}).ok());
+  for (int i = 0; i < 5'000 && ring_->picture()->desc().instances.contains("b"); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  for (int i = 0; i < 5'000 && has("member=\"b\""); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  EXPECT_FALSE(has("member=\"b\""));
 }
 
 TEST_F(Steps, OneThatIsForgottenAndComesBackIsNew) {

@@ -29,6 +29,7 @@ struct LifecyclerOptions {
   // Entries of others without a heartbeat for so long are removed, unless that would leave this one alone. Whose heartbeat
   // moved within the ring's heartbeat timeout (or this, if shorter) of watching is not: clocks step. 0: never.
   std::int64_t auto_forget_after_ns = 0;
+  obs::Registry* registry = nullptr;           // for metrics, outlives the lifecycler; null: none
 };
 
 // Thread-safe. Heartbeats go on evenly when the wall clock steps back: peers must not think that this member is gone.
@@ -58,7 +59,7 @@ class Lifecycler {
  private:
   void run();
   Result<void> write_entry(bool cancellable);
-  void forget_the_silent(Desc& desc, std::int64_t now_s, std::int64_t monotonic_ns);
+  std::size_t forget_the_silent(Desc& desc, std::int64_t now_s, std::int64_t monotonic_ns);
   Result<std::vector<std::uint32_t>> tokens_from_file() const;
   void keep_tokens(const std::vector<std::uint32_t>& tokens) const;
   void choose_tokens(const Desc& desc, std::vector<std::uint32_t>& tokens);
@@ -86,6 +87,8 @@ class Lifecycler {
     std::int64_t heartbeat_s = 0, since_monotonic_ns = 0;
   };
   std::map<std::string, Seen> seen_;                   // others
+  obs::Counter *heartbeats_ = nullptr, *forgotten_ = nullptr;
+  obs::Gauge* tokens_owned_ = nullptr;
   std::int64_t last_write_monotonic_ns_ = 0;
   std::int64_t beat_s_ = 0, beat_monotonic_ns_ = 0;    // a heartbeat, and when it was due
 };

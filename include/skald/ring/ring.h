@@ -95,8 +95,9 @@ class Ring {
   Ring(KvStore& kv, RingOptions options, obs::Registry& registry, const Clock& clock = system_clock());
   ~Ring();
   std::shared_ptr<const Picture> picture() const;
-  // Unix seconds for what a Picture is asked: they do not step with the wall clock.
-  std::int64_t now_s() const { return (began_ns_ + clock_.monotonic_ns() - began_monotonic_ns_) / kNanosPerSecond; }
+  // Unix seconds for what a Picture is asked: they do not step with the wall clock, and stand still when the store says nothing
+  // any more: that all members fall silent at once is more likely its trouble, or this process', than theirs.
+  std::int64_t now_s() const;
   std::int64_t wall_ns() const { return clock_.now_ns(); }
   const RingOptions& options() const { return options_; }
   // Waits until the store has told the ring's value once. kDeadlineExceeded, kCancelled.
@@ -106,12 +107,16 @@ class Ring {
 
  private:
   void set(const Desc& desc);
+  void count(const Picture& picture) const;
+  std::int64_t steady_s() const { return (began_ns_ + clock_.monotonic_ns() - began_monotonic_ns_) / kNanosPerSecond; }
+  std::int64_t patience_s() const { return options_.heartbeat_timeout_ns / kNanosPerSecond / 2; }
 
   KvStore& kv_;
   const RingOptions options_;
   const Clock& clock_;
   const std::int64_t began_ns_, began_monotonic_ns_;
-  obs::GaugeFamily& members_;
+  obs::GaugeFamily &members_, &tokens_, &oldest_, &ownership_;
+  mutable std::atomic<std::int64_t> counted_s_{0};
   struct Heard {
     std::int64_t heartbeat_s = 0, at_s = 0;            // at_s: by now_s()
     std::int64_t moved_s = 0;                          // when the heartbeat was last seen to move; 0: never
@@ -120,6 +125,7 @@ class Ring {
   mutable std::mutex mutex_;   // guards picture_
   std::shared_ptr<const Picture> picture_;
   std::atomic<bool> known_{false};
+  std::atomic<std::int64_t> told_s_{0};                // when the store last said something, by steady_s()
   std::unique_ptr<KvStore::Watch> watch_;   // last: its calls use the rest
 };
 

@@ -54,6 +54,7 @@ class RemoteWriter final : public SampleSink {
   RemoteWriter(RemoteWriteOptions options, io::FileSystem& files, obs::Registry& registry, const Clock& clock, std::function<bool(const std::string&)> disabled);
   Result<std::shared_ptr<SampleLog>> log_of(const std::string& tenant);
   std::map<std::string, std::shared_ptr<SampleLog>> logs() const;
+  void count_series(const std::string& tenant, std::span<const TimedSample> samples, std::int64_t newest_ms);
   void run(Receiver& receiver);
   // False: to be tried again after a while.
   bool send_next(Receiver& receiver, const std::string& tenant, SampleLog& log, bool& more);
@@ -70,6 +71,11 @@ class RemoteWriter final : public SampleSink {
   mutable std::mutex mutex_;          // guards all below
   std::condition_variable wake_;
   std::map<std::string, std::shared_ptr<SampleLog>> logs_;   // by tenant
+  struct Series {
+    std::map<std::uint64_t, std::int64_t> last_ms;           // by hash of the labels: the last sample
+    std::int64_t swept_ms = 0;
+  };
+  std::map<std::string, Series> series_;                     // by tenant; for metrics
   std::uint64_t appended_ = 0;        // grows with each append
   bool stopping_ = false;
 };
