@@ -4,11 +4,11 @@
 
 #include "api/limited_source.h"
 #include "api/query_limits.h"
+#include "api/query_split.h"
 #include "skald/api/status.h"
-#include "skald/frontend/split.h"
+#include "skald/frontend/runner.h"
 #include "skald/http/status.h"
 #include "skald/logql/format.h"
-#include "skald/logql/parser.h"
 #include "skald/model/time.h"
 
 namespace skald::api {
@@ -35,37 +35,6 @@ std::uint64_t splits_of(const config::Limits& limits, std::int64_t start_ns, std
   return static_cast<std::uint64_t>((end_ns - floor_to(start_ns, interval_ns) + interval_ns - 1) / interval_ns);
 }
 
-// What a selector of the query reads: [start, end], both inclusive.
-struct Reach {
-  const logql::LogSelector* selector = nullptr;
-  std::int64_t start_ns = 0, end_ns = 0;
-};
-
-void add_reaches(const logql::MetricExpr& expression, const engine::QueryParams& params, std::vector<Reach>& out) {
-  if (const auto* range = std::get_if<logql::RangeAggregation>(&expression.node)) {
-    const logql::LogRange& reads = range->range;
-    if (reads.range_ns > 0) out.push_back({&reads.selector, params.start_ns - reads.offset_ns - reads.range_ns + 1, params.end_ns - reads.offset_ns});
-  } else if (const auto* vector = std::get_if<logql::VectorAggregation>(&expression.node)) {
-    add_reaches(*vector->inner, params, out);
-  } else if (const auto* binary = std::get_if<logql::BinaryExpr>(&expression.node)) {
-    add_reaches(*binary->left, params, out);
-    add_reaches(*binary->right, params, out);
-  } else if (const auto* replace = std::get_if<logql::LabelReplace>(&expression.node)) {
-    add_reaches(*replace->inner, params, out);
-  }
-}
-
-std::vector<Reach> reaches_of(const logql::Query& query, engine::QueryParams params) {
-  std::vector<Reach> out;
-  if (query.is_log()) {
-    out.push_back({&query.log(), params.start_ns, params.end_ns - 1});
-    return out;
-  }
-  if (!params.instant && params.step_ns > 0) params.end_ns = params.start_ns + (params.end_ns - params.start_ns) / params.step_ns * params.step_ns;
-  add_reaches(query.metric(), params, out);
-  return out;
-}
-
 bool refuses_cache(const http::Request& request) {
   const std::string* const control = request.header("Cache-Control");
   return control != nullptr && control->find("no-store") != std::string::npos;
@@ -81,37 +50,9 @@ Result<engine::QueryResult> run_in_engine(ReadService& service, const ReadReques
   });
 }
 
-// What the whole query would read, asked of the index before it is cut: parts read rows at their borders twice, so that
-// their sums would refuse what the whole may read.
-Result<void> check_bytes(ReadService& service, const ReadRequest& request, const logql::Query& query, const engine::QueryParams& params) {
-  if (request.limits->max_query_bytes_read <= 0) return {};
-  LimitedSource source(service.querier, *request.limits, !params.instant);
-  for (const Reach& reach : reaches_of(query, params)) {
-    SKALD_TRY_VOID(source.select(request.ctx, {reach.selector->matchers, reach.start_ns, reach.end_ns}));
-  }
-  return {};
-}
-
 Result<engine::QueryResult> evaluate(ReadService& service, const ReadRequest& request, const logql::Query& query, const engine::QueryParams& params) {
-  if (service.options.runner == nullptr) return run_in_engine(service, request, query, params);
-  frontend::Subquery whole;
-  whole.tenant = request.ctx.tenant;
-  whole.query = logql::format_line(query);
-  whole.params = params;
-  whole.limits = engine_limits(request);
-  whole.read = frontend::read_limits(*request.limits);
-  frontend::SplitOptions options;
-  options.interval_ns = request.limits->split_queries_by_interval;
-  options.instant_interval_ns = request.limits->split_instant_metric_queries_by_interval;
-  options.parallelism = static_cast<std::size_t>(std::clamp<std::int64_t>(request.limits->max_query_parallelism, 1, 1024));
-  if (frontend::make_plan(query, whole, options).kind == frontend::Plan::Kind::kWhole) return run_in_engine(service, request, query, params);
-  SKALD_TRY_VOID(check_bytes(service, request, query, params));
-  whole.read.max_query_bytes_read = 0;   // is checked
-  return frontend::run_split(request.ctx, query, whole, options, *service.options.runner, [&](const CallContext&, const frontend::Subquery& here) -> Result<engine::QueryResult> {
-    if (here.query == whole.query) return run_in_engine(service, request, query, here.params);
-    SKALD_TRY(const logql::Query part, logql::parse(here.query));
-    return run_in_engine(service, request, part, here.params);
-  });
+  const EvaluateHere here = [&](const logql::Query& part, const engine::QueryParams& part_params) { return run_in_engine(service, request, part, part_params); };
+  return service.options.runner == nullptr ? here(query, params) : run_in_parts(service, request, query, params, here);
 }
 
 Result<engine::QueryResult> run_through_cache(ReadService& service, const ReadRequest& request, const logql::Query& query, const engine::QueryParams& params) {

@@ -13,6 +13,8 @@ using logql::RangeOp;
 using logql::VectorOp;
 
 constexpr std::int64_t kPartsMax = 1024;        // of one query; longer ranges have longer parts
+constexpr std::uint64_t kPartsMin = 8;          // of a query that is worth cutting
+constexpr std::int64_t kPartNsMin = kNanosPerMinute;   // blocks are not much shorter, and are read by each part they reach into
 constexpr std::int64_t kOverlapsPerPart = 3;    // a part is so many times as long as what it reads again of its neighbour
 constexpr std::int64_t kFar = std::numeric_limits<std::int64_t>::max() / 4;   // beyond, sums of times could overflow
 
@@ -65,6 +67,14 @@ bool far(const engine::QueryParams& params) {
   return params.start_ns < -kFar || params.start_ns > kFar || params.end_ns < -kFar || params.end_ns > kFar;
 }
 
+// How long parts should be that together span so much; 0: the whole is better not cut.
+std::int64_t fitting_interval(const SplitOptions& options, std::int64_t interval_ns, std::int64_t span_ns) {
+  if (!options.bytes) return span_ns > interval_ns ? interval_ns : 0;
+  if (*options.bytes < options.whole_bytes || span_ns < 2 * kPartNsMin) return 0;
+  const std::uint64_t parts = std::clamp<std::uint64_t>(*options.bytes / std::max<std::uint64_t>(1, options.part_bytes), kPartsMin, kPartsMax / 2);
+  return std::max(kPartNsMin, span_ns / static_cast<std::int64_t>(parts));
+}
+
 std::int64_t part_length(std::int64_t wanted_ns, std::int64_t whole_ns, std::int64_t overlap_ns) {
   return std::max({wanted_ns, overlap_ns > kFar / kOverlapsPerPart ? kFar : overlap_ns * kOverlapsPerPart, whole_ns / kPartsMax + 1});
 }
@@ -76,8 +86,9 @@ Plan plan_steps(const logql::Query& query, const Subquery& whole, const SplitOpt
   if (!traits.reads || traits.whole_only || params.step_ns <= 0 || params.step_ns > kFar || params.end_ns < params.start_ns) return {};
   if (!options.sums_may_round && traits.longest_rounding_ns > params.step_ns) return {};
   const std::int64_t span_ns = params.end_ns - params.start_ns;
-  if (span_ns < options.interval_ns) return {};   // little to read: no part is worth its way
-  const std::int64_t length_ns = part_length(options.interval_ns, span_ns, std::max<std::int64_t>(0, traits.longest_ns - params.step_ns));
+  const std::int64_t wanted_ns = fitting_interval(options, options.interval_ns, span_ns + 1);
+  if (wanted_ns == 0) return {};
+  const std::int64_t length_ns = part_length(wanted_ns, span_ns, std::max<std::int64_t>(0, traits.longest_ns - params.step_ns));
   Plan plan{Plan::Kind::kSteps, {}};
   const std::int64_t last_ns = params.start_ns + span_ns / params.step_ns * params.step_ns;
   for (std::int64_t first_ns = params.start_ns; first_ns <= last_ns;) {
@@ -95,8 +106,10 @@ Plan plan_steps(const logql::Query& query, const Subquery& whole, const SplitOpt
 
 Plan plan_logs(const Subquery& whole, const SplitOptions& options) {
   const engine::QueryParams& params = whole.params;
-  if (params.start_ns >= params.end_ns || params.limit == 0 || params.end_ns - params.start_ns <= options.interval_ns) return {};
-  const std::int64_t length_ns = part_length(options.interval_ns, params.end_ns - params.start_ns, 0);
+  if (params.start_ns >= params.end_ns || params.limit == 0) return {};
+  const std::int64_t wanted_ns = fitting_interval(options, options.interval_ns, params.end_ns - params.start_ns);
+  if (wanted_ns == 0) return {};
+  const std::int64_t length_ns = part_length(wanted_ns, params.end_ns - params.start_ns, 0);
   Plan plan{Plan::Kind::kLogs, {}};
   for (std::int64_t from_ns = params.start_ns; from_ns < params.end_ns;) {
     const std::int64_t until_ns = std::min(params.end_ns, floor_to(from_ns, length_ns) + length_ns);
@@ -116,8 +129,11 @@ Plan plan_instant(const logql::Query& query, const Subquery& whole, const SplitO
   if (!fold || options.instant_interval_ns <= 0) return {};
   const logql::RangeAggregation& aggregation = *fold->aggregation;
   const std::int64_t range_ns = aggregation.range.range_ns, at_ns = whole.params.start_ns;
-  if (range_ns <= options.instant_interval_ns || range_ns > kFar || std::abs(aggregation.range.offset_ns) > kFar) return {};
-  const std::int64_t length_ns = part_length(options.instant_interval_ns, range_ns, 0);
+  if (range_ns > kFar || std::abs(aggregation.range.offset_ns) > kFar) return {};
+  std::int64_t wanted_ns = fitting_interval(options, options.instant_interval_ns, range_ns);
+  if (wanted_ns == 0) return {};
+  if (wanted_ns > kNanosPerSecond) wanted_ns -= wanted_ns % kNanosPerSecond;   // as durations are written
+  const std::int64_t length_ns = part_length(wanted_ns, range_ns, 0);
   Plan plan{Plan::Kind::kInstant, {}};
   for (std::int64_t before_ns = 0; before_ns < range_ns; before_ns += length_ns) {
     logql::RangeAggregation counted = aggregation;
@@ -179,7 +195,7 @@ std::optional<InstantFold> instant_fold(const logql::MetricExpr& root) {
 
 Plan make_plan(const logql::Query& query, const Subquery& whole, const SplitOptions& options) {
   // A part of the truth (cut series) is not to be put together.
-  if (options.interval_ns <= 0 || whole.limits.partial_results || far(whole.params)) return {};
+  if (options.interval_ns <= 0 || options.parallelism <= 1 || whole.limits.partial_results || far(whole.params)) return {};
   Plan plan = query.is_log() ? plan_logs(whole, options) : whole.params.instant ? plan_instant(query, whole, options) : plan_steps(query, whole, options);
   return plan.parts.size() < 2 ? Plan{} : plan;
 }

@@ -23,6 +23,7 @@ class SplitRoutes : public ReadTest {
       return evaluate(own, subquery);
     }, 7);
     options_.runner = runner_;
+    options_.whole_bytes = whole_bytes_;
     ReadTest::SetUp();
     for (const char* app : {"web", "api", "db"}) {
       std::vector<skald::testing::Entry> entries;
@@ -41,19 +42,20 @@ class SplitRoutes : public ReadTest {
   // The answer in parts of ten minutes equals that of the whole; how many parts were evaluated.
   template <class Ask>
   int same(const Ask& ask) {
-    in_parts(0);
+    in_parts(false);
     const std::string whole = result_of(ask());
-    in_parts(10 * 60 * kSecond);
+    in_parts(true);
     evaluated_ = 0;
     const std::string parts = result_of(ask());
     EXPECT_EQ(parts, whole);
     last_ = parts;
     return evaluated_;
   }
-  // Longer than everything instead of 0, which changes how steps are aligned.
-  void in_parts(std::int64_t interval_ns) {
-    limits_.limits->split_queries_by_interval = limits_.limits->split_instant_metric_queries_by_interval = interval_ns == 0 ? 1000 * 3600 * kSecond : interval_ns;
+  void in_parts(bool parts) {
+    limits_.limits->split_queries_by_interval = limits_.limits->split_instant_metric_queries_by_interval = 10 * 60 * kSecond;
+    limits_.limits->max_query_parallelism = parts ? 8 : 1;
   }
+  std::uint64_t whole_bytes_ = 0;
   std::shared_ptr<frontend::testing::ShufflingRunner> runner_;
   std::atomic<int> evaluated_{0};
   std::string last_;
@@ -104,8 +106,18 @@ TEST_F(SplitRoutes, OverlappingPartsDoNotPassALimitTheWholeKeeps) {
   EXPECT_TRUE(last_.starts_with("200 ")) << last_;
 }
 
+class SplitLittle : public SplitRoutes {
+ protected:
+  SplitLittle() { whole_bytes_ = 1 << 20; }
+};
+
+TEST_F(SplitLittle, WhatReadsLittleIsNotWorthTheWay) {
+  EXPECT_EQ(same([&] { return range(R"(sum(rate({app="web"} |= "e" [1m])))", {{"step", "30"}}); }), 0);
+  EXPECT_EQ(same([&] { return range(R"({app="web"} |= "n=3 ")"); }), 0);
+}
+
 TEST_F(SplitRoutes, StatisticsAddUp) {
-  in_parts(10 * 60 * kSecond);
+  in_parts(true);
   const Answer answer = range(R"({app=~".+"} |= "n=4 ")", {{"limit", "1000"}});
   EXPECT_NE(answer.body.find("\"totalLinesProcessed\":684,"), std::string::npos) << answer.body.substr(answer.body.find("\"stats\""));
 }
@@ -137,7 +149,7 @@ class SplitCached : public SplitRoutes {
 };
 
 TEST_F(SplitCached, WhatTheCacheComputesRunsInParts) {
-  in_parts(10 * 60 * kSecond);
+  in_parts(true);
   const auto ask = [&] { return result_of(range(R"(sum by (app) (rate({app=~".+"}[2m])))", {{"step", "15"}})); };
   const std::string first = ask();
   EXPECT_GE(evaluated_, 5);

@@ -54,7 +54,8 @@ TEST(Split, PartsGiveWhatTheWholeGives) {
     SplitOptions options;
     options.interval_ns = 1 + static_cast<std::int64_t>(random.next_u64() % static_cast<std::uint64_t>(2 * kMinute));
     options.instant_interval_ns = 1 + static_cast<std::int64_t>(random.next_u64() % static_cast<std::uint64_t>(kMinute));
-    options.parallelism = 1 + random.next_u64() % 8;
+    options.parallelism = 2 + random.next_u64() % 8;
+    if (random.next_u64() % 4 == 0) options.bytes = 100ULL << 20;
     const Evaluate here = evaluate_over(source, pool);
     ShufflingRunner runner(here, seed);
     ++kinds[make_plan(*query, whole, options).kind];
@@ -107,6 +108,20 @@ TEST_F(SplitPlan, StepsAreCutAtMultiplesOfTheInterval) {
   EXPECT_EQ(plan("rate({a=\"b\"}[5m])", 30 * kMinute, 190 * kMinute, 5 * kMinute), "30-55\n60-115\n120-175\n180-190\n");
   EXPECT_EQ(plan("rate({a=\"b\"}[1m])", 7 * kMinute, 100 * kMinute, 25 * kMinute), "7-57\n82-82\n");
   EXPECT_EQ(plan("rate({a=\"b\"}[1m])", 7 * kMinute, 50 * kMinute, kMinute), "");
+}
+
+TEST_F(SplitPlan, WhatIsReadDecidesOnTheLengthOfParts) {
+  options_.bytes = 1 << 20;
+  EXPECT_EQ(plan("rate({a=\"b\"}[1m])", 0, 600 * kMinute, kMinute), "");
+  options_.bytes = 100 << 20;
+  EXPECT_EQ(plan("rate({a=\"b\"}[1m])", 0, 79 * kMinute, 10 * kMinute), "0-0\n10-10\n20-20\n30-30\n40-40\n50-50\n60-60\n70-70\n");
+  EXPECT_EQ(plan("{a=\"b\"}", 0, 80 * kMinute, 0), "70-80\n60-70\n50-60\n40-50\n30-40\n20-30\n10-20\n0-10\n");
+  EXPECT_NE(plan("count_over_time({a=\"b\"}[30m])", kHour, kHour, 0), "");
+  options_.bytes = 1ULL << 40;
+  const std::string parts = plan("{a=\"b\"}", 0, 10 * kMinute, 0);
+  EXPECT_EQ(std::count(parts.begin(), parts.end(), '\n'), 10);
+  options_.parallelism = 1;
+  EXPECT_EQ(plan("{a=\"b\"}", 0, 80 * kMinute, 0), "");
 }
 
 TEST_F(SplitPlan, WideWindowsHaveLongParts) {

@@ -47,6 +47,7 @@ struct ReadOptions {
   std::function<std::string(const std::string& tenant)> cache_generation = nullptr;
   // Queries are cut into parts that it runs (frontend/split.h); null: each is evaluated in this process as a whole.
   std::shared_ptr<frontend::Runner> runner = nullptr;
+  std::uint64_t whole_bytes = 16 << 20;               // a query that reads less, going by the index, runs here as a whole
   std::int64_t max_retries = 5;                       // query_range.max_retries: of what runs here and was out of reach
 };
 

@@ -24,7 +24,12 @@ namespace skald::frontend {
 struct SplitOptions {
   std::int64_t interval_ns = 0;           // split_queries_by_interval; 0: never cut
   std::int64_t instant_interval_ns = 0;   // split_instant_metric_queries_by_interval; 0: never cut
-  std::size_t parallelism = 32;           // max_query_parallelism: parts of a query at a time
+  std::size_t parallelism = 32;           // max_query_parallelism: parts of a query at a time; 1: never cut
+  // What the whole reads, about. It decides on the length of parts then: a query of less than whole_bytes is not worth any
+  // way, one of more has at least eight parts, each of about part_bytes. Unknown: parts are as long as the intervals say.
+  std::optional<std::uint64_t> bytes;
+  std::uint64_t whole_bytes = 16 << 20;   // some hundredths of a second
+  std::uint64_t part_bytes = 64 << 20;
   bool sums_may_round = false;            // cut sums of fractions over overlapping windows, too
 };
 
