@@ -6,6 +6,7 @@ packets inside a member's namespace, so that connections hang as they do when a 
 unplug() takes the interface down."""
 import os
 import random
+import re
 import shutil
 import subprocess
 import unittest
@@ -65,6 +66,7 @@ class Namespaces:
         if os.geteuid() != 0:
             raise unittest.SkipTest("network namespaces need root")
         ip = program("ip")
+        self.sweep()
         try:
             used = run(ip, "-4", "addr")
             self.net = next(n for n in ("10.%d.%d" % (random.randrange(64, 250), random.randrange(250)) for _ in range(1000)) if n not in used)
@@ -94,6 +96,16 @@ class Namespaces:
         for number in range(self.size):
             subprocess.run([ip, "netns", "del", self.name(number)], capture_output=True)
         subprocess.run([ip, "link", "del", self.bridge], capture_output=True)
+
+    @staticmethod
+    def sweep():
+        """What tests left that were killed."""
+        ip = program("ip")
+        for words, pattern in (("netns", r"^(sk(\d+)-\d+)"), ("link", r"^\d+: (sk(\d+)br)")):
+            listed = subprocess.run([ip, words, "list"] if words == "netns" else [ip, "-o", "link"], capture_output=True, text=True).stdout
+            for name, pid in re.findall(pattern, listed, re.M):
+                if not os.path.exists("/proc/" + pid):
+                    subprocess.run([ip, words, "del", name], capture_output=True)
 
     def rules(self, number, lines):
         text = "table ip skald {}\ndelete table ip skald\n"
