@@ -16,7 +16,10 @@ Ring::Ring(KvStore& kv, RingOptions options, obs::Registry& registry, const Cloc
       tokens_(registry.gauge_family("loki_ring_tokens_total", "Tokens in the ring.", {"name"})),
       oldest_(registry.gauge_family("loki_ring_oldest_member_timestamp", "Heartbeat of the member that was heard of longest ago; 0: none.", {"name", "state"})),
       ownership_(registry.gauge_family("loki_ring_member_ownership_percent", "Share of the ring that is a member's, 0 to 1.", {"member", "name"})),
-      picture_(std::make_shared<const Picture>(Desc{}, options_)), watch_(kv.watch(options_.key, [this](const Desc& desc) { set(desc); })) {}
+      picture_(std::make_shared<const Picture>(Desc{}, options_)), watch_(kv.watch(options_.key, [this](const Desc& desc) { set(desc); })) {
+  if (options_.name == "ingester")
+    registry.gauge("loki_distributor_replication_factor", "Ingesters that each stream goes to.").set(static_cast<double>(options_.replication_factor));
+}
 
 Ring::~Ring() { watch_.reset(); }
 
