@@ -31,19 +31,32 @@ class Schedulers {
     const std::vector<std::string> urls = urls_();
     const SteadyTime now = std::chrono::steady_clock::now();
     const std::lock_guard lock(mutex_);
-    std::erase_if(marked_, [&](const auto& entry) { return entry.second <= now; });
+    std::erase_if(marked_, [&](const auto& entry) { return std::find(urls.begin(), urls.end(), entry.first) == urls.end(); });
+    const auto left_alone = [&](const std::string& url) {
+      const auto found = marked_.find(url);
+      return found != marked_.end() && found->second.until > now;
+    };
     std::size_t reachable = 0;
-    for (const std::string& url : urls) reachable += !marked_.contains(url);
+    for (const std::string& url : urls) reachable += !left_alone(url);
     connected_.set(static_cast<double>(reachable));
     for (std::size_t i = 0; i < urls.size(); ++i) {
       const std::string& url = urls[turn_++ % urls.size()];
-      if (!marked_.contains(url) && std::find(tried.begin(), tried.end(), url) == tried.end()) return url;
+      if (!left_alone(url) && std::find(tried.begin(), tried.end(), url) == tried.end()) return url;
     }
     return "";
   }
+  // Left alone for twice as long each time in a row: a host that swallows packets costs a part its patience.
   void mark(const std::string& url) {
+    const SteadyTime now = std::chrono::steady_clock::now();
     const std::lock_guard lock(mutex_);
-    marked_[url] = std::chrono::steady_clock::now() + unreachable_;
+    Mark& mark = marked_[url];
+    if (mark.until > now) return;   // by another part
+    mark.until = now + unreachable_ * (1 << mark.times);
+    mark.times = std::min(mark.times + 1, kDoublingsMax);
+  }
+  void answered(const std::string& url) {
+    const std::lock_guard lock(mutex_);
+    marked_.erase(url);
   }
 
  private:
@@ -51,7 +64,12 @@ class Schedulers {
   const std::chrono::nanoseconds unreachable_;
   obs::Gauge& connected_;
   std::mutex mutex_;   // guards the two below
-  std::map<std::string, SteadyTime> marked_;
+  struct Mark {
+    SteadyTime until;
+    int times = 0;
+  };
+  static constexpr int kDoublingsMax = 4;
+  std::map<std::string, Mark> marked_;
   std::size_t turn_ = 0;
 };
 
@@ -191,6 +209,7 @@ class Flight {
       if (active.owed == 0) send(answer.part, active);
       return window;
     }
+    schedulers_.answered(answer.scheduler);
     Result<Result<engine::QueryResult>> decoded = decode_result(*answer.message);
     if (!decoded.ok()) return settle(answer.part, std::move(decoded).error());
     Result<engine::QueryResult> result = std::move(decoded).value();

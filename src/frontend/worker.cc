@@ -18,6 +18,7 @@ namespace skald::frontend {
 namespace {
 
 constexpr std::int64_t kPollTimeoutNs = 40 * kNanosPerSecond;    // twice what a scheduler lets a poll wait
+constexpr std::int64_t kPollSliceNs = 250 * kNanosPerMilli;      // a poll that is to be cut off is, within
 constexpr std::int64_t kCallTimeoutNs = 10 * kNanosPerSecond;
 constexpr int kDeliveriesMax = 3;                                // of one result
 
@@ -64,6 +65,7 @@ struct Worker::State {
     return rpc::read_answer(client.call(request, ctx), url);
   }
 
+  Result<Bytes> poll(const Peer& peer, ByteView word);
   void manage();
   void refresh();
   void tell_alive();
@@ -195,6 +197,20 @@ void Worker::State::tell_alive() {
   }
 }
 
+// Without a cancel token: for each call that has one the client would look around fifty times a second, and polls wait all day.
+Result<Bytes> Worker::State::poll(const Peer& peer, ByteView word) {
+  const CallContext ctx = context(kPollTimeoutNs);
+  http::ClientRequest request = rpc::call_request(peer.url, "scheduler/next", ctx);
+  request.body = word;
+  const std::unique_ptr<http::Client::Running> running_call = client.start(request, ctx);
+  http::Client::Running* const one[] = {running_call.get()};
+  while (!running_call->done()) {
+    if (peer.polling->cancelled()) return Error(ErrorCode::kCancelled, "the poll is cut off");
+    client.wait_any(one, clock.monotonic_ns() + kPollSliceNs);
+  }
+  return rpc::read_answer(running_call->take(), peer.url);
+}
+
 void Worker::State::work_for(std::shared_ptr<Peer> peer, Loop& loop) {
   const Bytes word = encode_word({id, {}});
   bool reached = true;
@@ -210,7 +226,7 @@ void Worker::State::work_for(std::shared_ptr<Peer> peer, Loop& loop) {
         return;
       }
     }
-    const Result<Bytes> answer = call(peer->url, "scheduler/next", word, context(kPollTimeoutNs, peer->polling));
+    const Result<Bytes> answer = poll(*peer, word);
     Result<Work> work = answer.ok() ? decode_work(*answer) : Result<Work>(answer.error());
     if (!work.ok()) {
       if (peer->polling->cancelled()) continue;
