@@ -8,6 +8,7 @@
 #include "querier/tenants.h"
 #include "skald/rpc/count_taker.h"
 #include "skald/rpc/merge.h"
+#include "skald/rpc/volume_spans.h"
 
 namespace skald::querier {
 
@@ -188,11 +189,17 @@ Result<std::vector<rpc::SeriesVolume>> Querier::volumes(const CallContext& ctx, 
 
 Result<std::vector<rpc::SeriesVolume>> Querier::volumes_one(const CallContext& ctx, const rpc::SelectRequest& request) {
   std::vector<rpc::SeriesVolume> parts;
+  rpc::SelectRequest asked = request;
+  asked.copies = options_.copies;
   if (!options_.store_only) {
-    SKALD_TRY(parts, ingester_.volumes(ctx, request));
+    SKALD_TRY(parts, ingester_.volumes(ctx, asked));
   }
   if (store_) {
-    SKALD_TRY(std::vector<rpc::SeriesVolume> stored, store_->volumes(ctx, request));
+    // What ingesters have told of span by span must be told so by the store, too.
+    asked.spans_since_ns = INT64_MAX;
+    for (const rpc::SeriesVolume& part : parts)
+      for (const rpc::VolumeSpan& span : part.spans) asked.spans_since_ns = std::min(asked.spans_since_ns, span.min_ts_ns);
+    SKALD_TRY(std::vector<rpc::SeriesVolume> stored, store_->volumes(ctx, asked));
     parts.insert(parts.end(), std::make_move_iterator(stored.begin()), std::make_move_iterator(stored.end()));
   }
   ByLabels<rpc::SeriesVolume> merged;
@@ -203,8 +210,18 @@ Result<std::vector<rpc::SeriesVolume>> Querier::volumes_one(const CallContext& c
     volume.bytes += part.bytes;
     volume.entries += part.entries;
     volume.chunks += part.chunks;
+    volume.spans.insert(volume.spans.end(), part.spans.begin(), part.spans.end());
   }
-  return merged.take();
+  std::vector<rpc::SeriesVolume> all = merged.take();
+  for (rpc::SeriesVolume& volume : all) {
+    if (volume.spans.empty()) continue;
+    const rpc::VolumeTotal total = rpc::add_up(volume.spans, options_.copies);
+    volume.bytes += total.bytes;
+    volume.entries += total.entries;
+    volume.chunks += rpc::count_chunks(volume.spans);
+    volume.spans.clear();
+  }
+  return all;
 }
 
 Result<IndexStats> Querier::stats(const CallContext& ctx, const rpc::SelectRequest& request) {

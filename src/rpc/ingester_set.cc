@@ -79,7 +79,7 @@ struct Gathering {
 }  // namespace
 
 template <class T>
-Result<std::vector<T>> IngesterSet::ask_all(const CallContext& ctx, std::function<Result<T>(IngesterClient&, const CallContext&)> ask) {
+Result<std::vector<T>> IngesterSet::ask_all(const CallContext& ctx, std::function<Result<T>(IngesterClient&, const CallContext&, Place)> ask) {
   const std::shared_ptr<const ring::Picture> picture = ring_.picture();
   SKALD_TRY(const ring::ReadSet members, picture->members_for_all(ring::Operation::kRead, ring_.now_s()));
   auto gathering = std::make_shared<Gathering<T>>();
@@ -88,9 +88,10 @@ Result<std::vector<T>> IngesterSet::ask_all(const CallContext& ctx, std::functio
   const auto give_up = std::make_shared<CancelToken>();
   CallContext call = ctx;
   call.cancel = give_up;
+  Place place{.index = 0, .count = static_cast<std::uint32_t>(members.members.size())};
   for (const ring::Instance* member : members.members) {
-    pool_.submit([gathering, call, ask, client = client_of(*member), zone = member->zone] {
-      Result<T> answer = ask(*client, call);
+    pool_.submit([gathering, call, ask, place, client = client_of(*member), zone = member->zone] {
+      Result<T> answer = ask(*client, call, place);
       const std::lock_guard lock(gathering->mutex);
       --gathering->pending;
       if (answer.ok()) {
@@ -102,6 +103,7 @@ Result<std::vector<T>> IngesterSet::ask_all(const CallContext& ctx, std::functio
       }
       gathering->changed.notify_all();
     });
+    ++place.index;
   }
   std::unique_lock lock(gathering->mutex);
   std::int64_t enough_since_ns = 0;
@@ -125,15 +127,34 @@ Result<std::vector<T>> IngesterSet::ask_all(const CallContext& ctx, std::functio
 }
 
 Result<chunk::SelectResult> IngesterSet::select(const CallContext& ctx, const SelectRequest& request) {
-  SKALD_TRY(std::vector<chunk::SelectResult> answers, ask_all<chunk::SelectResult>(ctx, [request](IngesterClient& client, const CallContext& call) { return client.select(call, request); }));
+  struct Answer {
+    Place place;
+    chunk::SelectResult found;
+  };
+  SKALD_TRY(std::vector<Answer> answers, ask_all<Answer>(ctx, [request](IngesterClient& client, const CallContext& call, Place place) -> Result<Answer> {
+              SelectRequest mine = request;
+              mine.turn = place.index, mine.turns = place.count;
+              SKALD_TRY(chunk::SelectResult found, client.select(call, mine));
+              return Answer{place, std::move(found)};
+            }));
+  // Of copies the first stays: the one whose rows came along.
   chunk::SelectResult merged;
-  for (chunk::SelectResult& answer : answers) merge_into(merged, std::move(answer));
+  for (Answer& answer : answers) {
+    chunk::SelectResult first;
+    first.stats = std::exchange(answer.found.stats, {});
+    const auto later = std::stable_partition(answer.found.streams.begin(), answer.found.streams.end(),
+                                             [&](const chunk::StreamData& stream) { return stream.labels->hash % answer.place.count == answer.place.index; });
+    first.streams.assign(std::make_move_iterator(answer.found.streams.begin()), std::make_move_iterator(later));
+    answer.found.streams.erase(answer.found.streams.begin(), later);
+    merge_into(merged, std::move(first));
+  }
+  for (Answer& answer : answers) merge_into(merged, std::move(answer.found));
   return merged;
 }
 
 Result<std::vector<model::LabelsPtr>> IngesterSet::series(const CallContext& ctx, const SelectRequest& request) {
   SKALD_TRY(std::vector<std::vector<model::LabelsPtr>> answers,
-            ask_all<std::vector<model::LabelsPtr>>(ctx, [request](IngesterClient& client, const CallContext& call) { return client.series(call, request); }));
+            ask_all<std::vector<model::LabelsPtr>>(ctx, [request](IngesterClient& client, const CallContext& call, Place) { return client.series(call, request); }));
   std::vector<model::LabelsPtr> merged;
   std::set<std::string_view> known;
   for (auto& answer : answers)
@@ -144,11 +165,14 @@ Result<std::vector<model::LabelsPtr>> IngesterSet::series(const CallContext& ctx
 
 Result<std::vector<SeriesVolume>> IngesterSet::volumes(const CallContext& ctx, const SelectRequest& request) {
   SKALD_TRY(std::vector<std::vector<SeriesVolume>> answers,
-            ask_all<std::vector<SeriesVolume>>(ctx, [request](IngesterClient& client, const CallContext& call) { return client.volumes(call, request); }));
+            ask_all<std::vector<SeriesVolume>>(ctx, [request](IngesterClient& client, const CallContext& call, Place) { return client.volumes(call, request); }));
   std::vector<SeriesVolume> merged;
   std::unordered_map<std::string_view, std::size_t> known;
+  std::uint32_t holder = 0;
   for (auto& answer : answers) {
+    ++holder;
     for (SeriesVolume& volume : answer) {
+      for (VolumeSpan& span : volume.spans) span.holder = holder;
       const auto [at, fresh] = known.emplace(volume.labels->text, merged.size());
       if (fresh) {
         merged.push_back(std::move(volume));
@@ -158,6 +182,7 @@ Result<std::vector<SeriesVolume>> IngesterSet::volumes(const CallContext& ctx, c
       sum.bytes = std::max(sum.bytes, volume.bytes);
       sum.entries = std::max(sum.entries, volume.entries);
       sum.chunks = std::max(sum.chunks, volume.chunks);
+      sum.spans.insert(sum.spans.end(), volume.spans.begin(), volume.spans.end());
     }
   }
   return merged;
@@ -200,7 +225,7 @@ class TailMerge {
 Result<std::shared_ptr<void>> IngesterSet::tail(const CallContext& ctx, std::vector<model::Matcher> matchers, TailSink sink) {
   auto merge = std::make_shared<TailMerge>(std::move(sink));
   SKALD_TRY(std::vector<std::shared_ptr<void>> tails,
-            ask_all<std::shared_ptr<void>>(ctx, [matchers, merge](IngesterClient& client, const CallContext& call) {
+            ask_all<std::shared_ptr<void>>(ctx, [matchers, merge](IngesterClient& client, const CallContext& call, Place) {
               CallContext lasting = call;
               lasting.cancel = nullptr;   // the subscription outlives the call
               return client.tail(lasting, matchers, [merge](const model::LabelsPtr& labels, const std::vector<TailEntry>& entries) { merge->take(labels, entries); });

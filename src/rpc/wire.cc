@@ -166,6 +166,12 @@ Bytes encode_select(const SelectRequest& request) {
   }
   append_proto_sint(out, 2, request.start_ns);
   append_proto_sint(out, 3, request.end_ns);
+  if (request.copies > 1) append_proto_varint(out, 4, request.copies);
+  if (request.spans_since_ns != INT64_MAX) append_proto_sint(out, 5, request.spans_since_ns);
+  if (request.turns != 0) {
+    append_proto_varint(out, 6, request.turn);
+    append_proto_varint(out, 7, request.turns);
+  }
   return out;
 }
 
@@ -174,6 +180,8 @@ Result<SelectRequest> decode_select(ByteView message) {
   SKALD_TRY_VOID(walk(message, "select", [&](std::uint32_t field, std::uint32_t wire, ProtoCursor& cursor) -> Result<bool> {
     if (field == 2 && wire == kVarint) return request.start_ns = read_sint(cursor), true;
     if (field == 3 && wire == kVarint) return request.end_ns = read_sint(cursor), true;
+    if (field == 4) return read_number(wire, cursor, request.copies);
+    if (field == 5 && wire == kVarint) return request.spans_since_ns = read_sint(cursor), true;
     if (field != 1 || wire != kBytes) return false;
     std::string_view one, name, value;
     cursor.bytes(one);
@@ -218,10 +226,41 @@ Bytes encode_volumes(const std::vector<SeriesVolume>& volumes) {
     append_proto_varint(one, 2, volume.bytes);
     append_proto_varint(one, 3, volume.entries);
     append_proto_varint(one, 4, volume.chunks);
+    for (const VolumeSpan& span : volume.spans) {
+      Bytes packed;
+      append_proto_fixed64(packed, 1, span.source_id);
+      append_proto_sint(packed, 2, span.min_ts_ns);
+      append_proto_sint(packed, 3, span.max_ts_ns);
+      append_proto_varint(packed, 4, span.bytes);
+      append_proto_varint(packed, 5, span.entries);
+      append_proto_varint(packed, 6, span.holder);
+      append_proto_bytes(one, 5, packed);
+    }
     append_proto_bytes(out, 1, one);
   }
   return out;
 }
+
+namespace {
+
+Result<VolumeSpan> decode_span(std::string_view packed) {
+  VolumeSpan span;
+  SKALD_TRY_VOID(walk(packed, "span", [&](std::uint32_t field, std::uint32_t wire, ProtoCursor& in) -> Result<bool> {
+    switch (field) {
+      case 1: return wire == kFixed64 && (in.fixed(span.source_id), true);
+      case 2: return wire == kVarint && (span.min_ts_ns = read_sint(in), true);
+      case 3: return wire == kVarint && (span.max_ts_ns = read_sint(in), true);
+      case 4: return read_number(wire, in, span.bytes);
+      case 5: return read_number(wire, in, span.entries);
+      case 6: return read_number(wire, in, span.holder);
+      default: return false;
+    }
+  }));
+  if (span.max_ts_ns < span.min_ts_ns) return malformed("span", "it ends before it begins");
+  return span;
+}
+
+}  // namespace
 
 Result<std::vector<SeriesVolume>> decode_volumes(ByteView message, const InternText& intern) {
   std::vector<SeriesVolume> volumes;
@@ -236,6 +275,14 @@ Result<std::vector<SeriesVolume>> decode_volumes(ByteView message, const InternT
         case 2: return read_number(part_wire, in, volume.bytes);
         case 3: return read_number(part_wire, in, volume.entries);
         case 4: return read_number(part_wire, in, volume.chunks);
+        case 5: {
+          if (part_wire != kBytes) return false;
+          std::string_view packed;
+          in.bytes(packed);
+          SKALD_TRY(const VolumeSpan span, decode_span(packed));
+          volume.spans.push_back(span);
+          return true;
+        }
         default: return false;
       }
     }));

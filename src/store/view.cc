@@ -134,18 +134,9 @@ Result<std::vector<rpc::SeriesVolume>> Store::View::volumes(const CallContext& c
   const RequestTimer timer(state_.request_duration, "volume", *ctx.clock);
   TenantView seen;
   SKALD_TRY(const std::vector<StreamChunkRefs> streams, timer.observe(find(ctx, *tenant, request, index::WithSketches::kYes, seen)));
-  const index::TimeRange range{.start_ns = request.start_ns, .end_ns = request.end_ns};
   std::vector<rpc::SeriesVolume> volumes;
   volumes.reserve(streams.size());
-  for (const StreamChunkRefs& stream : streams) {
-    rpc::SeriesVolume volume{.labels = stream.labels, .bytes = 0, .entries = 0, .chunks = stream.chunks.size()};
-    for (const ChunkRef& ref : stream.chunks) {
-      const Share share = compute_share(ref, range);
-      volume.bytes += share.bytes;
-      volume.entries += share.rows;
-    }
-    volumes.push_back(std::move(volume));
-  }
+  for (const StreamChunkRefs& stream : streams) volumes.push_back(volume_of(stream, request));
   return volumes;
 }
 

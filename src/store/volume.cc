@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "skald/rpc/volume_spans.h"
+#include "store/slices.h"
+
 namespace skald::store {
 namespace {
 
@@ -41,6 +44,43 @@ Share compute_share(const index::ChunkRef& ref, const index::TimeRange& range) {
   }
   return {.rows = std::min<std::uint64_t>(ref.rows, static_cast<std::uint64_t>(std::llround(rows))),
           .bytes = std::min<std::uint64_t>(ref.raw_bytes, static_cast<std::uint64_t>(std::llround(bytes)))};
+}
+
+rpc::SeriesVolume volume_of(const index::StreamChunkRefs& stream, const rpc::SelectRequest& request) {
+  constexpr std::uint32_t kFirstHolder = 1 << 20;   // ingesters are 0, 1, 2, …
+  const index::TimeRange range{.start_ns = request.start_ns, .end_ns = request.end_ns};
+  rpc::SeriesVolume volume{.labels = stream.labels, .bytes = 0, .entries = 0, .chunks = 0, .spans = {}};
+  std::vector<rpc::VolumeSpan> summed;
+  std::vector<const index::ChunkRef*> refs;   // of `summed`
+  for (std::size_t i = 0; i < stream.chunks.size(); ++i) {
+    const index::ChunkRef& ref = stream.chunks[i];
+    const Share share = compute_share(ref, range);
+    const bool apart = ref.max_ts_ns >= request.spans_since_ns;
+    if (!apart && request.copies <= 1) {
+      volume.bytes += share.bytes;
+      volume.entries += share.rows;
+      ++volume.chunks;
+      continue;
+    }
+    const rpc::VolumeSpan span{.source_id = source_id(ref), .holder = kFirstHolder + static_cast<std::uint32_t>(i), .min_ts_ns = std::max(ref.min_ts_ns, range.start_ns),
+                               .max_ts_ns = std::min(ref.max_ts_ns, range.end_ns), .bytes = share.bytes, .entries = share.rows};
+    if (apart) {
+      volume.spans.push_back(span);
+    } else {
+      summed.push_back(span);
+      refs.push_back(&ref);
+    }
+  }
+  if (!summed.empty()) {
+    const rpc::VolumeTotal total = rpc::add_up(summed, request.copies, [&](std::size_t i, std::int64_t min_ts_ns, std::int64_t max_ts_ns) {
+      const Share share = compute_share(*refs[i], {.start_ns = min_ts_ns, .end_ns = max_ts_ns});
+      return rpc::VolumeTotal{.bytes = share.bytes, .entries = share.rows};
+    });
+    volume.bytes += total.bytes;
+    volume.entries += total.entries;
+    volume.chunks += summed.size();
+  }
+  return volume;
 }
 
 }  // namespace skald::store

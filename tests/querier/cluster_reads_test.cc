@@ -163,6 +163,39 @@ class Cluster {
     silent.silent = was_silent;
   }
 
+  // How many rows the volume calls know of, as part of what there is.
+  double known_part() {
+    double worst_low = 1, worst_high = 1;
+    for (store::Store* store : {reader_store_.get(), &any().process->store}) {
+      Querier querier(*set_, store, {.copies = kMembers});
+      const auto volumes = querier.volumes(ctx_, {{}, kT0 - kNanosPerHour, clock_.now_ns() + kNanosPerHour});
+      EXPECT_TRUE(volumes.ok());
+      double entries = 0;
+      for (const rpc::SeriesVolume& volume : *volumes) entries += static_cast<double>(volume.entries);
+      const double part = entries / static_cast<double>(rows_.size());
+      worst_low = std::min(worst_low, part);
+      worst_high = std::max(worst_high, part);
+    }
+    return worst_high > 2 - worst_low ? worst_high : worst_low;
+  }
+  void fill_in_order() {
+    for (int i = 0; i < 40; ++i) {
+      clock_.advance_ns(kNanosPerSecond);
+      std::vector<test::StreamOfRows> streams;
+      for (const char* app : {"x", "y"}) {
+        const std::string line = std::string(app) + " line " + std::to_string(++lines_);
+        streams.push_back({{{"app", app}}, {{.ts = clock_.now_ns(), .line = line}}});
+        rows_.emplace(line, std::make_pair(std::string("{app=\"") + app + "\"}", clock_.now_ns()));
+      }
+      std::promise<Result<model::PushOutcome>> answer;
+      set_->push(ctx_, test::make_batch("t", streams), [&](Result<model::PushOutcome> outcome) { answer.set_value(std::move(outcome)); });
+      ASSERT_TRUE(answer.get_future().get().ok());
+    }
+  }
+  void flush(std::size_t member) { ASSERT_TRUE(members_[member]->process->ingester.flush_all(ctx_).ok()); }
+  void list() { ASSERT_TRUE(reader_store_->refresh(ctx_).ok()); }
+  void wait(std::int64_t ns) { clock_.advance_ns(ns); }
+
   std::uint64_t rewritten = 0;
 
  private:
@@ -336,6 +369,30 @@ void run(std::uint64_t first_seed, std::uint64_t seeds, bool remote, int steps) 
 
 TEST(ClusterReads, NoRowIsMissingOrThereTwice) { run(1, 12, false, 50); }
 TEST(ClusterReads, NorOverHttp) { run(100, 3, true, 50); }
+
+TEST(ClusterReads, VolumesCountCopiesOnce) {
+  for (const bool remote : {false, true}) {
+    Cluster cluster(7, remote);
+    const auto check = [&](const char* when) { EXPECT_NEAR(cluster.known_part(), 1, 0.02) << when; };
+    cluster.list();
+    cluster.fill_in_order();
+    check("all in memory");
+    cluster.flush(0);
+    check("one has stored it, its readers have not listed that");
+    cluster.list();
+    check("they have");
+    cluster.fill_in_order();
+    cluster.flush(1);
+    check("two have stored it, at different times");
+    cluster.flush(0), cluster.flush(2);
+    check("all have");
+    cluster.list();
+    check("and it is listed");
+    cluster.wait(kRecentKeep);
+    cluster.list();
+    check("and ingesters show it no more");
+  }
+}
 
 }  // namespace
 }  // namespace skald::querier

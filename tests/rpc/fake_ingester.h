@@ -105,7 +105,8 @@ class FakeIngester final : public IngesterClient {
         for (const Row& row : part) bytes += row.line.size();
         auto block = std::make_shared<FakeBlock>(columns_of(part));
         blocks.push_back(block);
-        data.blocks.push_back({block, 0, static_cast<std::uint32_t>(part.size()), part.front().timestamp_ns, part.back().timestamp_ns, bytes, ++sources, true});
+        data.blocks.push_back({block, 0, static_cast<std::uint32_t>(part.size()), part.front().timestamp_ns, part.back().timestamp_ns, bytes, ++sources, true,
+                               first_content_id == 0 ? 0 : first_content_id + at});
       }
       out.streams.push_back(std::move(data));
       ++out.stats.ingester_chunks_matched;
@@ -122,7 +123,7 @@ class FakeIngester final : public IngesterClient {
     SKALD_TRY(const chunk::SelectResult found, select(ctx, request));
     std::vector<SeriesVolume> out;
     for (const auto& stream : found.streams) {
-      SeriesVolume& volume = out.emplace_back(SeriesVolume{stream.labels, 0, 0, 1});
+      SeriesVolume& volume = out.emplace_back(SeriesVolume{stream.labels, 0, 0, 1, {}});
       for (const auto& block : stream.blocks) volume.bytes += block.raw_bytes, volume.entries += block.rows;
     }
     return out;

@@ -98,6 +98,21 @@ TEST_F(Wire, PushesRoundTrip) {
   EXPECT_EQ((*some)->entries.size(), 200U);
 }
 
+TEST_F(Wire, VolumesRoundTripWithTheirSpans) {
+  const auto a = labels({{"app", "web"}});
+  const auto back = decode_volumes(encode_volumes({{a, 1, 2, 3, {{77, 2, -5, 900, 10, 20}, {0, 1, 3, 3, 1, 1}}}}), intern());
+  ASSERT_TRUE(back.ok());
+  ASSERT_EQ(back->at(0).spans.size(), 2U);
+  const VolumeSpan& span = back->at(0).spans[0];
+  EXPECT_EQ(std::tie(span.source_id, span.holder, span.min_ts_ns, span.max_ts_ns, span.bytes, span.entries), std::make_tuple(77U, 2U, -5, 900, 10U, 20U));
+  SelectRequest request{{}, 1, 2};
+  request.copies = 3, request.spans_since_ns = -9;
+  EXPECT_EQ(decode_select(encode_select(request))->copies, 3U);
+  EXPECT_EQ(decode_select(encode_select(request))->spans_since_ns, -9);
+  EXPECT_EQ(decode_select(encode_select({{}, 1, 2}))->spans_since_ns, INT64_MAX);
+  EXPECT_FALSE(decode_volumes(encode_volumes({{a, 0, 0, 0, {{1, 0, 5, 4, 1, 1}}}}), intern()).ok()) << "ends before it begins";
+}
+
 TEST_F(Wire, DamagedMessagesNeverCrash) {
   SeededRandom random(14);
   const auto a = labels({{"app", "web"}});
@@ -105,7 +120,7 @@ TEST_F(Wire, DamagedMessagesNeverCrash) {
   std::vector<model::Matcher> matchers{model::Matcher::make(model::MatchType::kRegex, "app", "w.*").value()};
   const std::vector<Bytes> messages{
       encode_push(*batch_of("t", {{a, random_rows(random, 5)}})).value(), encode_select({matchers, -5, 10}), encode_remote_select(select),
-      encode_volumes({{a, 1, 2, 3}}), encode_blocks_request({5, chunk::kLines, {1, 2, 300}}), encode_blocks({"ab", "c"}),
+      encode_volumes({{a, 1, 2, 3, {{77, 2, -5, 900, 10, 20}, {0, 1, 3, 3, 1, 1}}}}), encode_blocks_request({5, chunk::kLines, {1, 2, 300}}), encode_blocks({"ab", "c"}),
       encode_tail_batch({{a, {{5, "line", {{"k", "v"}}}}}}), encode_push_outcome({1, 2, Error(ErrorCode::kResourceExhausted, "slow")})};
   const auto read = [&](ByteView message) {
     (void)decode_push("t", message, intern());

@@ -22,6 +22,7 @@ struct IndexStats {
 struct QuerierOptions {
   bool store_only = false;      // querier.query_store_only
   bool ingester_only = false;   // querier.query_ingester_only
+  std::uint32_t copies = 1;     // how many ingesters get each row: the replication factor
 };
 
 // Thread-safe. Every call asks the ingester before the store: what moves from one to the other in between is then seen

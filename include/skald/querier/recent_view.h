@@ -28,6 +28,8 @@ class RecentView final : public rpc::IngesterClient {
   // and carry the source_id that every store gives them.
   Result<chunk::SelectResult> select(const CallContext& ctx, const rpc::SelectRequest& request) override;
   Result<std::vector<model::LabelsPtr>> series(const CallContext& ctx, const rpc::SelectRequest& request) override;
+  // All as spans: who asks several such views and a store can tell what it hears of twice. A chunk that is being stored at
+  // this moment may be told twice, as rows in memory and as a chunk.
   Result<std::vector<rpc::SeriesVolume>> volumes(const CallContext& ctx, const rpc::SelectRequest& request) override;
 
  private:

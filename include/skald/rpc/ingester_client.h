@@ -24,6 +24,22 @@ struct SelectRequest {
   std::int64_t start_ns = 0;             // [start, end]: both inclusive; callers cut exactly
   std::int64_t end_ns = 0;
   CountTaker* counts = nullptr;          // select() of a store in this process only; null: all rows are wanted as they are
+  // For volumes(). So many ingesters may have stored the same rows; and chunks that reach to here or beyond are told one by
+  // one, since others may tell of the same ones.
+  std::uint32_t copies = 1;
+  std::int64_t spans_since_ns = INT64_MAX;
+  // For select() of one of `turns` ingesters that hold copies: rows come along only from the one whose turn the stream is
+  // (hash modulo turns), unless they cannot be told from other rows (BlockSlice::content_id). 0: from this one.
+  std::uint32_t turn = 0, turns = 0;
+  bool has_turn(std::uint64_t stream_hash) const { return turns == 0 || stream_hash % turns == turn; }
+};
+
+// Rows of a stream that lie together, cut to the range that was asked for.
+struct VolumeSpan {
+  std::uint64_t source_id = 0;           // of a stored chunk, as BlockSlice has it; 0: rows in memory
+  std::uint32_t holder = 0;              // spans of one holder are different rows, those of two may be copies
+  std::int64_t min_ts_ns = 0, max_ts_ns = 0;
+  std::uint64_t bytes = 0, entries = 0;
 };
 
 struct SeriesVolume {
@@ -31,6 +47,7 @@ struct SeriesVolume {
   std::uint64_t bytes = 0;
   std::uint64_t entries = 0;
   std::uint64_t chunks = 0;
+  std::vector<VolumeSpan> spans;         // not in the sums above
 };
 
 struct TailEntry {

@@ -32,15 +32,19 @@ class IngesterSet final : public IngesterClient {
   void push(const CallContext& ctx, std::shared_ptr<const model::PushBatch> batch, std::function<void(Result<model::PushOutcome>)> done) override;
   Result<chunk::SelectResult> select(const CallContext& ctx, const SelectRequest& request) override;
   Result<std::vector<model::LabelsPtr>> series(const CallContext& ctx, const SelectRequest& request) override;
-  // Of replicas the largest number counts: each holds the same rows, or some of them.
+  // Of replicas the largest number counts: each holds the same rows, or some of them. Spans come from all, each member
+  // being a holder of its own (1, 2, …).
   Result<std::vector<SeriesVolume>> volumes(const CallContext& ctx, const SelectRequest& request) override;
   // Entries come once per replica that got them within a second or so; later copies are dropped.
   Result<std::shared_ptr<void>> tail(const CallContext& ctx, std::vector<model::Matcher> matchers, TailSink sink) override;
 
  private:
   std::shared_ptr<IngesterClient> client_of(const ring::Instance& instance);
+  struct Place {
+    std::uint32_t index = 0, count = 1;                  // of the members that are asked
+  };
   template <class T>
-  Result<std::vector<T>> ask_all(const CallContext& ctx, std::function<Result<T>(IngesterClient&, const CallContext&)> ask);
+  Result<std::vector<T>> ask_all(const CallContext& ctx, std::function<Result<T>(IngesterClient&, const CallContext&, Place)> ask);
 
   const ring::Ring& ring_;
   const Connect connect_;
