@@ -146,6 +146,7 @@ class FakeIngester final : public IngesterClient {
   std::atomic<int> pushes{0};
   bool received_whole = false;
   std::size_t block_rows = 1000;
+  std::uint64_t first_content_id = 0;   // of the block at row 0; 0: no block says what it holds
   std::mutex mutex;
   std::map<std::string, std::pair<model::LabelsPtr, std::vector<Row>>> streams;
   std::vector<TailSink> tails;
