@@ -116,6 +116,5 @@ std::uint64_t memory_bytes(const EncodedBlock& block) {
   return sizeof(EncodedBlock) + block.hot.capacity() + block.table.capacity() + block.data.capacity();
 }
 std::uint64_t content_id(const EncodedBlock& block) { return block.content_id; }
-std::uint64_t content_id(const Columns& columns) { return compute_content_id(columns); }
 
 }  // namespace skald::chunk

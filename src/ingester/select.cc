@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "ingester/state.h"
+#include "skald/codec/hash.h"
 
 namespace skald::ingester {
 namespace {
@@ -35,6 +36,9 @@ void Ingester::State::for_each_match(const rpc::SelectRequest& request, Tenant& 
   }
 }
 
+// Chunks in the bucket sum up other hashes: such ids never meet these.
+std::uint64_t content_id_of(std::uint64_t sum, std::uint32_t rows) { return codec::xxh3_words(sum, rows) | 1; }
+
 Held hold(const Stream& stream, const rpc::SelectRequest& request) {
   Held held;
   held.labels = stream.labels;
@@ -43,6 +47,7 @@ Held hold(const Stream& stream, const rpc::SelectRequest& request) {
     held.head_min_ns = stream.head_min_ns;
     held.head_max_ns = stream.head_max_ns;
     held.head_raw = stream.head_raw;
+    held.head_content_id = content_id_of(stream.head_sum, stream.head_rows);
   }
   bool open = held.head.has_value();
   if (stream.blocks) {
@@ -80,9 +85,9 @@ Result<chunk::SelectResult> Ingester::State::select(const CallContext& ctx, cons
     result.stats.ingester_chunks_matched += held.chunks;
     std::vector<std::shared_ptr<const HeadBlock>> unsorted;
     const auto add_view = [&](std::shared_ptr<const HeadBlock> block, bool ascending, std::uint32_t rows, std::int64_t min_ns, std::int64_t max_ns,
-                              std::uint64_t raw_bytes, std::uint64_t source_id) {
+                              std::uint64_t raw_bytes, std::uint64_t source_id, std::uint64_t content_id) {
       if (!ascending) unsorted.push_back(block);
-      data.blocks.push_back({std::move(block), 0, rows, min_ns, max_ns, raw_bytes, source_id, true});
+      data.blocks.push_back({std::move(block), 0, rows, min_ns, max_ns, raw_bytes, source_id, true, content_id});
     };
     for (const auto& block : held.blocks) {
       std::shared_ptr<const HeadBlock> view;
@@ -100,14 +105,14 @@ Result<chunk::SelectResult> Ingester::State::select(const CallContext& ctx, cons
           }
         }
       }
-      if (view) add_view(std::move(view), block->ascending, block->rows, block->min_ts_ns, block->max_ts_ns, block->raw_bytes, block->source_id);
+      if (view) add_view(std::move(view), block->ascending, block->rows, block->min_ts_ns, block->max_ts_ns, block->raw_bytes, block->source_id, block->content_id);
     }
     if (held.head) {
       const HeadView& head = *held.head;
       const bool ascending = head.ascending;
       const std::uint32_t rows = head.rows;
       add_view(std::make_shared<const HeadBlock>(std::move(*held.head)), ascending, rows, held.head_min_ns, held.head_max_ns, held.head_raw,
-               kIngesterSourceBit | source_ids.fetch_add(1, std::memory_order_relaxed));
+               kIngesterSourceBit | source_ids.fetch_add(1, std::memory_order_relaxed), held.head_content_id);
     }
     std::stable_sort(data.blocks.begin(), data.blocks.end(), [](const auto& a, const auto& b) { return a.min_ts_ns < b.min_ts_ns; });
     for (auto& block : unsorted) {

@@ -63,6 +63,7 @@ struct MemBlock {
   std::uint64_t raw_bytes = 0;
   std::int64_t min_ts_ns = 0, max_ts_ns = 0;
   bool ascending = true;
+  std::uint64_t content_id = 0;    // of the records, until they are encoded
 
   struct Piece {                   // rows of one time shard
     std::int64_t shard_start_ns = 0;
@@ -129,6 +130,7 @@ struct Stream {
   ChainRef head;
   std::unique_ptr<StreamBlocks> blocks;     // only when there are any
   std::uint64_t last_hash = 0;              // entry_hash of the latest entry
+  std::uint64_t head_sum = 0;               // of the entry_hashes of the head's records
   std::int64_t highest_ts_ns = 0;           // ever accepted
   std::int64_t head_min_ns = 0, head_max_ns = 0;
   std::uint64_t first_ordinal = 0, last_ordinal = 0;  // of head and sealed blocks
@@ -148,10 +150,12 @@ struct Held {
   model::LabelsPtr labels;
   std::optional<HeadView> head;
   std::int64_t head_min_ns = 0, head_max_ns = 0;
-  std::uint64_t head_raw = 0;
+  std::uint64_t head_raw = 0, head_content_id = 0;
   std::vector<MemBlockPtr> blocks;
   std::uint64_t chunks = 0;
 };
+// What heads with equal records have in common in whichever ingester.
+std::uint64_t content_id_of(std::uint64_t sum, std::uint32_t rows);
 // As far as it overlaps the request's times. Under the shard's lock.
 Held hold(const Stream& stream, const rpc::SelectRequest& request);
 

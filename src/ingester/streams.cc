@@ -121,6 +121,7 @@ void Ingester::State::append_entry(Stream& stream, const model::PushEntry& entry
   ++stream.head_rows;
   stream.head_raw += static_cast<std::uint32_t>(entry.line.size());
   stream.last_hash = hash;
+  stream.head_sum += hash;
   stream.highest_ts_ns = stream.any ? std::max(stream.highest_ts_ns, ts) : ts;
   stream.any = true;
 }
@@ -133,10 +134,12 @@ MemBlockPtr Ingester::State::seal_head(Stream& stream) {
   block->min_ts_ns = stream.head_min_ns;
   block->max_ts_ns = stream.head_max_ns;
   block->ascending = stream.ascending;
+  block->content_id = content_id_of(stream.head_sum, stream.head_rows);
   block->memory_bytes = stream.head->memory_bytes();
   block->view = {std::move(stream.head), stream.head_length, stream.head_rows, stream.ascending, stream.tenant->names};
   stream.head = ChainRef();
   stream.head_length = stream.head_rows = stream.head_raw = 0;
+  stream.head_sum = 0;
   if (!stream.blocks) stream.blocks = std::make_unique<StreamBlocks>();
   stream.blocks->sealed.push_back(block);
   stream.blocks->raw_bytes += block->raw_bytes;

@@ -106,9 +106,10 @@ Result<Bytes> IngesterService::State::select(const CallContext& ctx, ByteView me
     for (const chunk::BlockSlice& slice : stream.blocks) {
       RemoteBlockInfo& info = remote.blocks.emplace_back();
       info.rows = slice.rows, info.min_ts_ns = slice.min_ts_ns, info.max_ts_ns = slice.max_ts_ns, info.raw_bytes = slice.raw_bytes;
-      info.source_id = slice.source_id, info.from_ingester = slice.from_ingester;
+      info.source_id = slice.source_id, info.from_ingester = slice.from_ingester, info.content_id = slice.content_id;
       const std::uint64_t size = slice.raw_bytes + 16 * slice.rows;
-      if (size <= options.inline_block_bytes && inlined + size <= options.inline_bytes) {
+      const bool wanted = info.content_id == 0 || request.has_turn(stream.labels->hash);
+      if (wanted && size <= options.inline_block_bytes && inlined + size <= options.inline_bytes) {
         SKALD_TRY(const auto columns, slice.block->load(chunk::kAllColumns, ctx));
         SKALD_TRY(info.columns, encode_columns(*columns, slice.first_row, slice.rows, chunk::kAllColumns));
         inlined += size;

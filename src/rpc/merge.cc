@@ -5,10 +5,20 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "skald/codec/hash.h"
+
 namespace skald::rpc {
 namespace {
 
 bool is_stored(const chunk::BlockSlice& slice) { return !slice.from_ingester && slice.source_id != 0; }
+
+// What equal rows have in common wherever they are; 0: not known.
+std::uint64_t rows_id(const chunk::BlockSlice& slice) {
+  if (slice.content_id == 0) return 0;
+  // Replicas may have cut a stored chunk into other blocks: it is the same or not as a whole.
+  if (!slice.from_ingester) return codec::xxh3_words(1, slice.content_id);
+  return codec::xxh3_words(codec::xxh3_words(slice.content_id, slice.rows), static_cast<std::uint64_t>(slice.min_ts_ns), static_cast<std::uint64_t>(slice.max_ts_ns));
+}
 
 }  // namespace
 
@@ -25,12 +35,15 @@ void merge_into(chunk::SelectResult& into, chunk::SelectResult from) {
       continue;
     }
     std::vector<chunk::BlockSlice>& blocks = into.streams[at->second].blocks;
-    std::unordered_set<std::uint64_t> stored, doubled;
-    for (const chunk::BlockSlice& slice : blocks)
+    std::unordered_set<std::uint64_t> stored, copies, doubled;
+    for (const chunk::BlockSlice& slice : blocks) {
       if (is_stored(slice)) stored.insert(slice.source_id);
+      if (const std::uint64_t id = rows_id(slice); id != 0) copies.insert(id);
+    }
     for (chunk::BlockSlice& slice : stream.blocks) {
-      if (is_stored(slice) && stored.contains(slice.source_id)) doubled.insert(slice.source_id);
-      else blocks.push_back(std::move(slice));
+      const bool copy = copies.contains(rows_id(slice));   // never 0
+      if (is_stored(slice) && (copy || stored.contains(slice.source_id))) doubled.insert(slice.source_id);
+      else if (!copy) blocks.push_back(std::move(slice));
     }
     refs_left_out += doubled.size();
     left_out.insert(doubled.begin(), doubled.end());

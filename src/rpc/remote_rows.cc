@@ -158,6 +158,7 @@ Result<chunk::SelectResult> open_remote_rows(http::Client& client, std::string b
       // What a peer holds in memory it counts by itself; stored chunks have one name everywhere.
       slice.source_id = info.from_ingester ? codec::xxh3_words(peer, info.source_id) : info.source_id;
       slice.from_ingester = info.from_ingester;
+      slice.content_id = info.content_id;
       rows->add(std::move(info));
     }
   }

@@ -182,6 +182,8 @@ Result<SelectRequest> decode_select(ByteView message) {
     if (field == 3 && wire == kVarint) return request.end_ns = read_sint(cursor), true;
     if (field == 4) return read_number(wire, cursor, request.copies);
     if (field == 5 && wire == kVarint) return request.spans_since_ns = read_sint(cursor), true;
+    if (field == 6) return read_number(wire, cursor, request.turn);
+    if (field == 7) return read_number(wire, cursor, request.turns);
     if (field != 1 || wire != kBytes) return false;
     std::string_view one, name, value;
     cursor.bytes(one);
@@ -308,6 +310,7 @@ Bytes encode_remote_select(const RemoteSelect& select) {
       append_proto_fixed64(info, 5, block.source_id);
       append_proto_varint(info, 6, block.from_ingester ? 1 : 0);
       if (!block.columns.empty()) append_proto_bytes(info, 7, block.columns);
+      if (block.content_id != 0) append_proto_fixed64(info, 8, block.content_id);
       append_proto_bytes(one, 2, info);
     }
     append_proto_bytes(out, 2, one);
@@ -355,6 +358,7 @@ Result<RemoteSelect> decode_remote_select(ByteView message, const InternText& in
             c.bytes(columns);
             block.columns = columns;
             return true;
+          case 8: return w == kFixed64 && (c.fixed(block.content_id), true);
           default: return false;
         }
       }));

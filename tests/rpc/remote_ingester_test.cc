@@ -1,5 +1,6 @@
 // The contract of IngesterClient, in process and over HTTP.
 #include "skald/rpc/remote_ingester.h"
+#include "skald/rpc/merge.h"
 
 #include <gtest/gtest.h>
 
@@ -169,6 +170,20 @@ TEST_P(Remote, FetchesOnlyWhatIsLoaded) {
   ASSERT_TRUE(found->streams[0].blocks[4].block->load(chunk::kTimestamps, {}).ok());
   EXPECT_EQ(fake_.blocks[0]->loads, 0);
   EXPECT_EQ(fake_.blocks[4]->loads, 1);
+}
+
+TEST_P(Remote, EqualRowsAreKnownUnread) {
+  fake_.block_rows = 100;
+  fake_.first_content_id = 1;
+  ASSERT_TRUE(push(batch_of("t1", {{web_, many(1000, 2000)}})).ok());
+  auto one = client().select(ctx_, all_), other = client().select(ctx_, all_);
+  const std::size_t blocks = one->streams[0].blocks.size();
+  ASSERT_EQ(blocks, 10U);
+  for (chunk::BlockSlice& slice : other->streams[0].blocks) slice.source_id += 1'000'000;   // as from another replica
+  other->streams[0].blocks[3].content_id += 100;   // but for these rows
+  chunk::SelectResult merged = *std::move(one);
+  merge_into(merged, *std::move(other));
+  EXPECT_EQ(merged.streams[0].blocks.size(), blocks + 1);
 }
 
 TEST_P(Remote, RowsNoLongerHeldAreAnErrorThatSaysSo) {

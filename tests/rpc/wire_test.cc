@@ -116,7 +116,7 @@ TEST_F(Wire, VolumesRoundTripWithTheirSpans) {
 TEST_F(Wire, DamagedMessagesNeverCrash) {
   SeededRandom random(14);
   const auto a = labels({{"app", "web"}});
-  RemoteSelect select{.handle = 7, .streams = {{a, {{3, 1, 2, 100, 9, true, "xyz"}, {5, -4, 8, 10, 11, false, ""}}}}, .stats = {1, 2, 3, 4}};
+  RemoteSelect select{.handle = 7, .streams = {{a, {{3, 1, 2, 100, 9, true, "xyz", 0}, {5, -4, 8, 10, 11, false, "", 77}}}}, .stats = {1, 2, 3, 4}};
   std::vector<model::Matcher> matchers{model::Matcher::make(model::MatchType::kRegex, "app", "w.*").value()};
   const std::vector<Bytes> messages{
       encode_push(*batch_of("t", {{a, random_rows(random, 5)}})).value(), encode_select({matchers, -5, 10}), encode_remote_select(select),

@@ -64,8 +64,8 @@ struct BlockSlice {
   std::uint64_t raw_bytes = 0;    // line bytes (estimated by share in group blocks)
   std::uint64_t source_id = 0;    // same chunk = same id; rows of one source never duplicate each other
   bool from_ingester = false;
-  // Sum over rows, as docs/formats/chunk.md defines it, so that copies are known without being read; 0: not known.
-  // Rows in memory: over these rows. Stored: over the whole chunk.
+  // Equal where the rows are, so that copies that replicas hold are known without being read; 0: not known. Of rows in memory:
+  // these rows. Stored: the whole chunk.
   std::uint64_t content_id = 0;
 };
 

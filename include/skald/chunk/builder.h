@@ -84,7 +84,6 @@ Result<EncodedBlockPtr> encode_block(const Columns& columns, const ChunkOptions&
 std::shared_ptr<const Block> as_block(EncodedBlockPtr block);
 std::uint64_t memory_bytes(const EncodedBlock& block);
 std::uint64_t content_id(const EncodedBlock& block);
-std::uint64_t content_id(const Columns& columns);   // of all rows; needs all columns
 Result<BuiltChunk> assemble_chunk(const model::InternedLabels& labels, std::span<const EncodedBlockPtr> blocks, const ChunkOptions& options);
 
 // A stored chunk as it is, to be placed into another object. Checks the checksum over all of it, so that damage is not

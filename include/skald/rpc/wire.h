@@ -59,6 +59,7 @@ struct RemoteBlockInfo {
   std::uint64_t source_id = 0;
   bool from_ingester = false;
   Bytes columns;                  // encoded with all columns; empty: to be fetched
+  std::uint64_t content_id = 0;   // BlockSlice::content_id
 };
 struct RemoteStream {
   model::LabelsPtr labels;
