@@ -125,6 +125,7 @@ Result<std::unique_ptr<Cluster>> Cluster::open(const config::Config& config, con
   out->backend_ring_ = std::make_unique<ring::Ring>(*out->kv_, backend_ring, registry, clock);
 
   ring::LifecyclerOptions entry;
+  entry.registry = &registry;
   entry.id = out->id_;
   entry.address = address;
   entry.zone = ingesters.instance_availability_zone;
@@ -136,6 +137,8 @@ Result<std::unique_ptr<Cluster>> Cluster::open(const config::Config& config, con
     mine.join_after_ns = keys.join_after;
     mine.observe_period_ns = keys.observe_period;
     mine.tokens_file = ingesters.tokens_file_path;
+    // Gossip may not have brought the old entry yet when this process enters again.
+    if (mine.tokens_file.empty() && !config.ingester.shutdown_marker_path.empty()) mine.tokens_file = config.ingester.shutdown_marker_path + "/ring-tokens.json";
     mine.unregister_on_shutdown = keys.unregister_on_shutdown;
     mine.final_sleep_ns = keys.final_sleep;
     if (keys.autoforget_unhealthy) mine.auto_forget_after_ns = kForgetAfterTimeouts * ingesters.heartbeat_timeout;

@@ -195,7 +195,13 @@ Result<void> Services::build_ruler() {
                                                           [this](const std::string& tenant) { return limits_.for_tenant(tenant)->ruler_remote_write_disabled; }));
   }
   ruler::RulerDeps deps{*rules_, files_, *rule_queries_, *notifier_, remote_writer_.get(), registry_, clock_};
+  if (shared()) {
+    ruler::PeersOptions sharing{.own_id = cluster_->id(), .url_of = [this](const ring::Instance& instance) { return cluster_->url_of(instance); }};
+    rule_peers_ = std::make_unique<ruler::Peers>(cluster_->backend_ring(), cluster_->peers(), std::move(sharing), registry_);
+    rule_peers_->share(deps);
+  }
   ruler_ = std::make_unique<ruler::Ruler>(std::move(deps), std::move(options));
+  if (rule_peers_) rule_peers_->set_local(*ruler_);
   return {};
 }
 
@@ -314,6 +320,7 @@ void Services::stop() {
   read_routes_.reset();   // waits for queries that outlasted the grace period
   status_.reset();
   ruler_.reset();
+  rule_peers_.reset();
   remote_writer_.reset();
   notifier_.reset();
   rule_queries_.reset();

@@ -36,6 +36,7 @@
 #include "skald/objstore/space.h"
 #include "skald/querier/querier.h"
 #include "skald/ruler/notifier.h"
+#include "skald/ruler/peers.h"
 #include "skald/ruler/remote_writer.h"
 #include "skald/ruler/rule_store.h"
 #include "skald/ruler/ruler.h"
@@ -114,6 +115,7 @@ class Services {
   std::unique_ptr<ruler::QueryRunner> rule_queries_;
   std::unique_ptr<ruler::Notifier> notifier_;
   std::unique_ptr<ruler::RemoteWriter> remote_writer_;   // null: results of recording rules go nowhere
+  std::unique_ptr<ruler::Peers> rule_peers_;             // null: this process evaluates all groups
   std::unique_ptr<ruler::Ruler> ruler_;
   std::unique_ptr<BucketWatch> bucket_watch_;
   std::unique_ptr<compactor::Compactor> compactor_;

@@ -98,7 +98,9 @@ void Services::add_backend_routes() {
   if (scheduler_) scheduler_->add_routes(*server_);
   const api::TenantPolicy tenants(config_.auth_enabled, config_.no_auth_tenant);
   if (compactor_ && config_.compactor.retention_enabled) api::add_delete_routes(*server_, *deletes_, limits_, clock_, tenants, shared());
-  if (ruler_ && config_.ruler.enable_api) api::add_rule_routes(*server_, *rules_, tenants, ruler_.get());
+  if (rule_peers_) rule_peers_->add_routes(*server_);
+  ruler::RuleStates* const states = rule_peers_ ? static_cast<ruler::RuleStates*>(rule_peers_.get()) : ruler_.get();
+  if (ruler_ && config_.ruler.enable_api) api::add_rule_routes(*server_, *rules_, tenants, states);
 }
 
 std::string Services::not_ready() const {

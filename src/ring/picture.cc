@@ -124,12 +124,13 @@ Result<ReadSet> Picture::members_for_all(Operation operation, std::int64_t now_s
     set.max_failing_zones = tolerated - failing_zones.size();
     std::erase_if(set.members, [&](const Instance* instance) { return failing_zones.contains(instance->zone); });
   } else {
+    // Members this process does not know of (yet) may hold what it looks for: the news of a ring travels.
+    const std::size_t known = set.members.size() + missing;
+    if (known < options_.replication_factor) missing += options_.replication_factor - known;
     if (missing > tolerated) return too_many;
     set.max_failures = tolerated - missing;
   }
-  // Fewer members than replicas: each holds everything, but one must answer.
   if (set.members.empty()) return too_many;
-  set.max_failures = std::min(set.max_failures, set.members.size() - 1);
   return set;
 }
 

@@ -109,6 +109,13 @@ TEST(Picture, ReadsTolerateHalfTheReplicas) {
   EXPECT_EQ(Picture(desc, {}).members_for_all(Operation::kRead, kNow).error().message(), "too many unhealthy instances in the ring");
 }
 
+TEST(Picture, ReadsCountMembersThatAreNotKnownYetAsMissing) {
+  EXPECT_EQ(Picture(ring_of(3), {}).members_for_all(Operation::kRead, kNow)->max_failures, 1U);
+  EXPECT_EQ(Picture(ring_of(2), {}).members_for_all(Operation::kRead, kNow)->max_failures, 0U);
+  EXPECT_EQ(Picture(ring_of(1), {}).members_for_all(Operation::kRead, kNow).error().message(), "too many unhealthy instances in the ring");
+  EXPECT_EQ(Picture(ring_of(1), {.replication_factor = 1}).members_for_all(Operation::kRead, kNow)->max_failures, 0U);
+}
+
 TEST(Picture, ReadsLeaveOutAFailingZone) {
   Desc desc = ring_of(6, 3);
   desc.instances["i0"].heartbeat_s = kNow - 100;   // zone z0: i0 and i3
