@@ -1,5 +1,6 @@
 #include "skald/frontend/scheduler.h"
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -83,6 +84,13 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
   void look_at_items(std::int64_t now_ns, Answers& answers);
   void look_at_polls(std::int64_t now_ns, Answers& answers);
   void count(std::int64_t now_ns);
+  std::size_t busy_with(const std::string& worker) const {
+    const auto found = busy.find(worker);
+    return found == busy.end() ? 0 : found->second;
+  }
+  void not_busy(const std::string& worker) {
+    if (const auto found = busy.find(worker); found != busy.end() && --found->second == 0) busy.erase(found);
+  }
   void set_length(const std::string& tenant) { length.with({tenant}).set(static_cast<double>(queue.size_of(tenant))); }
 
   const Clock& clock;
@@ -103,6 +111,7 @@ struct Scheduler::State : std::enable_shared_from_this<Scheduler::State> {
   std::map<std::uint64_t, Item> items;               // waiting and running
   FairQueue<std::uint64_t> queue;                    // of those that wait
   std::deque<Poll> polls;                            // queriers that wait, the longest first
+  std::map<std::string, std::size_t> busy;           // pieces of work by worker; none is 0
   std::map<std::string, std::int64_t> workers_seen;  // by id: when
   std::map<std::string, std::int64_t> frontends_seen;   // by address
   InflightSummary inflight;
@@ -146,7 +155,7 @@ void Scheduler::State::run(const http::Request& request, http::Responder respond
 void Scheduler::State::hand_out(Answers& answers) {
   const std::int64_t now_ns = clock.monotonic_ns();
   while (queue.size() != 0) {
-    while (!polls.empty() && polls.front().cancel && polls.front().cancel->cancelled()) polls.pop_front();
+    std::erase_if(polls, [](const Poll& poll) { return poll.cancel && poll.cancel->cancelled(); });
     if (polls.empty()) return;
     const std::uint64_t id = *queue.pop();
     const auto found = items.find(id);
@@ -161,11 +170,14 @@ void Scheduler::State::hand_out(Answers& answers) {
     Work work{id, item.tenant, 0, *item.message};
     if (item.deadline_ns != std::numeric_limits<std::int64_t>::max())
       work.left_ms = static_cast<std::uint64_t>(std::max<std::int64_t>(1, (item.deadline_ns - now_ns) / kNanosPerMilli));
-    item.worker = polls.front().worker;
+    // Whoever has least to do: the parts of one query are to be spread over queriers, not over the threads of one.
+    const auto least_busy = std::min_element(polls.begin(), polls.end(), [this](const Poll& a, const Poll& b) { return busy_with(a.worker) < busy_with(b.worker); });
+    item.worker = least_busy->worker;
     item.alive_ns = now_ns;
+    ++busy[item.worker];
     wait_seconds.observe(static_cast<double>(now_ns - item.since_ns) / 1e9);
-    answers.emplace_back(std::move(polls.front().respond), rpc::answer(encode_work(work)));
-    polls.pop_front();
+    answers.emplace_back(std::move(least_busy->respond), rpc::answer(encode_work(work)));
+    polls.erase(least_busy);
   }
 }
 
@@ -243,6 +255,8 @@ void Scheduler::State::forget(std::map<std::uint64_t, Item>::iterator item) {
   if (item->second.worker.empty()) {
     queue.remove(item->second.tenant, item->first);
     set_length(item->second.tenant);
+  } else {
+    not_busy(item->second.worker);
   }
   items.erase(item);
 }
@@ -271,7 +285,7 @@ void Scheduler::State::look_at_items(std::int64_t now_ns, Answers& answers) {
         end(rpc::answer(encode_result(Error(ErrorCode::kInternal, "the queriers that evaluated the query vanished"))));
         continue;
       }
-      it.worker.clear();
+      not_busy(std::exchange(it.worker, ""));
       queue.push_front(it.tenant, item->first);
       set_length(it.tenant);
     }

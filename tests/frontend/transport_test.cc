@@ -172,6 +172,26 @@ TEST_F(Transport, PartsAreEvaluatedByWhoeverAsksForWork) {
   EXPECT_TRUE(eventually([&] { return backends_[0]->metric("loki_query_scheduler_connected_frontend_clients") == 1; }));
 }
 
+TEST_F(Transport, PartsAreSpreadOverQueriers) {
+  start_backend();
+  std::atomic<int> first{0}, second{0};
+  const auto waiting_for = [](std::atomic<int>& mine, std::atomic<int>& others) -> Evaluate {
+    return [&](const CallContext&, const Subquery& subquery) -> Result<engine::QueryResult> {
+      ++mine;
+      eventually([&] { return others.load() > 0; });   // the other querier has the other part
+      return answer_to(subquery);
+    };
+  };
+  auto one = start_worker(waiting_for(first, second), 4);
+  EXPECT_TRUE(eventually([&] { return backends_[0]->metric("loki_query_scheduler_connected_querier_clients") == 1; }));
+  auto two = start_worker(waiting_for(second, first), 4);
+  EXPECT_TRUE(eventually([&] { return backends_[0]->metric("loki_query_scheduler_connected_querier_clients") == 2; }));
+  auto runner = make_runner();
+  EXPECT_EQ(run(*runner, 2), all_ok(2));
+  EXPECT_EQ(first, 1);
+  EXPECT_EQ(second, 1);
+}
+
 TEST_F(Transport, ErrorsComeBackAsTheyWere) {
   start_backend();
   auto worker = start_worker([](const CallContext&, const Subquery&) -> Result<engine::QueryResult> { return Error(ErrorCode::kInvalidArgument, "pipeline error: 'x'\nline two"); });
