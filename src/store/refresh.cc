@@ -84,6 +84,13 @@ Result<void> Store::State::list_if_old(const CallContext& ctx) {
   return Error(ErrorCode::kUnavailable, "the bucket's index has not been listed for too long: " + done.error().message());
 }
 
+Result<void> Store::State::list_now(const CallContext& ctx) {
+  const std::shared_ptr<TenantIndex> known = find(ctx.tenant);
+  if (known != nullptr) return list_again(ctx, known->view(), std::nullopt);
+  const std::lock_guard refreshing(refresh_mutex);
+  return list_tenant(ctx, ctx.tenant, std::nullopt);
+}
+
 Result<QuerySources> Store::State::sources(const CallContext& ctx, const TenantIndex& tenant, const index::TimeRange& range, Objects which) {
   const std::int64_t first_day = index::day_of(range.start_ns), last_day = index::day_of(range.end_ns);
   for (bool listed_again = false;; listed_again = true) {

@@ -19,8 +19,10 @@ std::vector<double> index_request_edges() {
 Store::State::State(objstore::ObjectStore& objects_in, exec::Pool& pool_in, obs::Registry& registry, const StoreOptions& options)
     : objects(objects_in), pool(pool_in),
       chunks(std::make_shared<ChunkCache>(objects_in, pool_in, registry, options)), index_objects(objects_in, options, registry),
-      query_ready_days(options.query_ready_num_days), recent_keep_ns(options.recent_keep_ns), listing_age_max_ns(options.listing_age_max_ns),
-      whole_view(std::make_unique<View>(*this, Scope::kAll)), recent_view(std::make_unique<View>(*this, Scope::kRecent)),
+      query_ready_days(options.query_ready_num_days), recent_keep_ns(options.recent_keep_ns),
+      listing_age_max_ns(options.gateway != nullptr && options.listing_age_max_ns <= 0 ? 5 * kNanosPerMinute : options.listing_age_max_ns),
+      gateway(options.gateway), whole_view(std::make_unique<View>(*this, Scope::kAll)), recent_view(std::make_unique<View>(*this, Scope::kRecent)),
+      index(std::make_unique<Index>(*this)),
       request_duration(registry.histogram_family("loki_index_request_duration_seconds", "Time spent on index queries and writes.",
                                                  {"operation", "status_code", "component"}, index_request_edges())),
       refs_matched(registry.counter_family("loki_index_chunk_refs_total", "Chunk references looked up.", {"status"}).with({"matched"})),
@@ -65,6 +67,8 @@ std::size_t Store::pending_count() const {
 }
 
 rpc::StoreClient& Store::recent() { return *state_->recent_view; }
+
+rpc::IndexClient& Store::index() { return *state_->index; }
 
 Result<chunk::SelectResult> Store::select(const CallContext& ctx, const rpc::SelectRequest& request) { return state_->whole_view->select(ctx, request); }
 

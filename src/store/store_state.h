@@ -28,7 +28,10 @@ struct Store::State {
   std::shared_ptr<ChunkCache> chunks;
   IndexObjects index_objects;
   const std::int64_t query_ready_days, recent_keep_ns, listing_age_max_ns;
+  const std::shared_ptr<rpc::IndexClient> gateway;
+  std::atomic<bool> gateway_lost{false};
   const std::unique_ptr<View> whole_view, recent_view;
+  const std::unique_ptr<Index> index;
 
   obs::HistogramFamily& request_duration;
   obs::Counter& refs_matched;
@@ -55,6 +58,8 @@ struct Store::State {
   Result<void> list_again(const CallContext& ctx, const TenantView& seen, std::optional<std::int64_t> only_day);
   // Lists the tenant when its last listing is older than listing_age_max_ns. kUnavailable when that fails.
   Result<void> list_if_old(const CallContext& ctx);
+  // Lists the tenant now, unless somebody did since the call began.
+  Result<void> list_now(const CallContext& ctx);
   Result<void> open_ahead(const CallContext& ctx, const std::string& tenant);
 
   // recent.cc. kUnavailable: nobody knows yet what was shipped here shortly before.

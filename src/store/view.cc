@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "skald/obs/log.h"
 #include "skald/rpc/count_taker.h"
 #include "store/lookups.h"
 #include "store/slices.h"
@@ -35,6 +36,39 @@ class RequestTimer {
 
 }  // namespace
 
+template <class T, class Ask>
+std::optional<Result<T>> Store::View::by_gateway(const Ask& ask) {
+  if (scope_ != Scope::kAll || state_.gateway == nullptr) return std::nullopt;
+  Result<T> answer = ask(*state_.gateway);
+  if (!answer.ok() && answer.error().code() == ErrorCode::kUnavailable) {
+    if (!state_.gateway_lost.exchange(true)) log::warn("the index is read from the bucket until a gateway answers again", {{"err", answer.error().message()}});
+    return std::nullopt;
+  }
+  if (answer.ok() && state_.gateway_lost.load(std::memory_order_relaxed) && state_.gateway_lost.exchange(false)) log::info("an index gateway answers again");
+  return answer;
+}
+
+std::optional<Result<chunk::SelectResult>> Store::View::select_by_gateway(const CallContext& ctx, const rpc::SelectRequest& request) {
+  using Streams = std::vector<StreamChunkRefs>;
+  const auto with_sketches = request.counts != nullptr ? index::WithSketches::kYes : index::WithSketches::kNo;
+  for (const bool fresh : {false, true}) {
+    const RequestTimer timer(state_.request_duration, "chunk_refs", *ctx.clock);
+    std::optional<Result<Streams>> found = by_gateway<Streams>([&](rpc::IndexClient& gateway) { return timer.observe(gateway.refs(ctx, request, with_sketches, fresh)); });
+    if (!found.has_value()) return std::nullopt;
+    if (!found->ok()) return std::move(*found).error();
+    auto read = read_chunks(ctx, request, std::move(*found).value(), timer.elapsed_ns());
+    if (read.ok() || read.error().code() != ErrorCode::kNotFound) return read;
+    if (request.counts != nullptr) request.counts->restart();
+    if (fresh) return Error(ErrorCode::kCorruption, "the index lists an object that is missing: " + read.error().message());
+  }
+  return std::nullopt;
+}
+
+Result<std::vector<StreamChunkRefs>> Store::Index::refs(const CallContext& ctx, const rpc::SelectRequest& request, index::WithSketches with_sketches, bool fresh) {
+  if (fresh) SKALD_TRY_VOID(state_.list_now(ctx));
+  return view().refs(ctx, request, with_sketches);
+}
+
 Result<std::shared_ptr<TenantIndex>> Store::View::tenant_of(const CallContext& ctx, const rpc::SelectRequest& request) {
   if (request.end_ns < request.start_ns) return std::shared_ptr<TenantIndex>();
   if (scope_ == Scope::kRecent) {
@@ -58,6 +92,8 @@ Result<std::vector<StreamChunkRefs>> Store::View::find(const CallContext& ctx, c
 }
 
 Result<std::vector<StreamChunkRefs>> Store::View::refs(const CallContext& ctx, const rpc::SelectRequest& request, index::WithSketches with_sketches) {
+  using Streams = std::vector<StreamChunkRefs>;
+  if (auto answer = by_gateway<Streams>([&](rpc::IndexClient& gateway) { return gateway.refs(ctx, request, with_sketches, false); })) return *std::move(answer);
   SKALD_TRY(const auto tenant, tenant_of(ctx, request));
   if (tenant == nullptr) return std::vector<StreamChunkRefs>();
   const RequestTimer timer(state_.request_duration, "stats", *ctx.clock);
@@ -66,6 +102,7 @@ Result<std::vector<StreamChunkRefs>> Store::View::refs(const CallContext& ctx, c
 }
 
 Result<chunk::SelectResult> Store::View::select(const CallContext& ctx, const rpc::SelectRequest& request) {
+  if (auto answer = select_by_gateway(ctx, request)) return *std::move(answer);
   SKALD_TRY(const auto tenant, tenant_of(ctx, request));
   if (tenant == nullptr) return chunk::SelectResult();
   TenantView seen;
@@ -80,11 +117,15 @@ Result<chunk::SelectResult> Store::View::select(const CallContext& ctx, const rp
 }
 
 Result<chunk::SelectResult> Store::View::select_once(const CallContext& ctx, const TenantIndex& tenant, const rpc::SelectRequest& request, TenantView& seen) {
-  chunk::SelectResult result;
   const RequestTimer timer(state_.request_duration, "chunk_refs", *ctx.clock);
   SKALD_TRY(std::vector<StreamChunkRefs> streams,
             timer.observe(find(ctx, tenant, request, request.counts != nullptr ? index::WithSketches::kYes : index::WithSketches::kNo, seen)));
-  result.stats.chunk_refs_lookup_ns = timer.elapsed_ns();
+  return read_chunks(ctx, request, std::move(streams), timer.elapsed_ns());
+}
+
+Result<chunk::SelectResult> Store::View::read_chunks(const CallContext& ctx, const rpc::SelectRequest& request, std::vector<StreamChunkRefs> streams, std::int64_t lookup_ns) {
+  chunk::SelectResult result;
+  result.stats.chunk_refs_lookup_ns = lookup_ns;
 
   std::unordered_map<ChunkKey, std::size_t, ChunkKeyHash> positions;   // of distinct chunks in `wanted`
   std::vector<const ChunkRef*> wanted;
@@ -118,6 +159,7 @@ Result<chunk::SelectResult> Store::View::select_once(const CallContext& ctx, con
 }
 
 Result<std::vector<model::LabelsPtr>> Store::View::series(const CallContext& ctx, const rpc::SelectRequest& request) {
+  if (auto answer = by_gateway<std::vector<model::LabelsPtr>>([&](rpc::IndexClient& gateway) { return gateway.series(ctx, request); })) return *std::move(answer);
   SKALD_TRY(const auto tenant, tenant_of(ctx, request));
   if (tenant == nullptr) return std::vector<model::LabelsPtr>();
   const RequestTimer timer(state_.request_duration, "series", *ctx.clock);
@@ -129,6 +171,7 @@ Result<std::vector<model::LabelsPtr>> Store::View::series(const CallContext& ctx
 }
 
 Result<std::vector<rpc::SeriesVolume>> Store::View::volumes(const CallContext& ctx, const rpc::SelectRequest& request) {
+  if (auto answer = by_gateway<std::vector<rpc::SeriesVolume>>([&](rpc::IndexClient& gateway) { return gateway.volumes(ctx, request); })) return *std::move(answer);
   SKALD_TRY(const auto tenant, tenant_of(ctx, request));
   if (tenant == nullptr) return std::vector<rpc::SeriesVolume>();
   const RequestTimer timer(state_.request_duration, "volume", *ctx.clock);
@@ -141,6 +184,7 @@ Result<std::vector<rpc::SeriesVolume>> Store::View::volumes(const CallContext& c
 }
 
 Result<std::vector<std::string>> Store::View::label_names(const CallContext& ctx, const rpc::SelectRequest& request) {
+  if (auto answer = by_gateway<std::vector<std::string>>([&](rpc::IndexClient& gateway) { return gateway.label_names(ctx, request); })) return *std::move(answer);
   SKALD_TRY(const auto tenant, tenant_of(ctx, request));
   if (tenant == nullptr) return std::vector<std::string>();
   const RequestTimer timer(state_.request_duration, "label_names", *ctx.clock);
@@ -152,6 +196,7 @@ Result<std::vector<std::string>> Store::View::label_names(const CallContext& ctx
 }
 
 Result<std::vector<std::string>> Store::View::label_values(const CallContext& ctx, const std::string& name, const rpc::SelectRequest& request) {
+  if (auto answer = by_gateway<std::vector<std::string>>([&](rpc::IndexClient& gateway) { return gateway.label_values(ctx, name, request); })) return *std::move(answer);
   SKALD_TRY(const auto tenant, tenant_of(ctx, request));
   if (tenant == nullptr) return std::vector<std::string>();
   const RequestTimer timer(state_.request_duration, "label_values", *ctx.clock);

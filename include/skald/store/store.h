@@ -12,6 +12,7 @@
 #include "skald/index/series_index.h"
 #include "skald/objstore/object_store.h"
 #include "skald/obs/metrics.h"
+#include "skald/rpc/index_client.h"
 #include "skald/rpc/store_client.h"
 
 namespace skald::cache {
@@ -40,6 +41,11 @@ struct StoreOptions {
   // Where this process reads what others write: a query whose tenant's last complete listing began longer ago lists it
   // first, and fails if that cannot be done. At most the writers' recent_keep_ns, less a minute or two. 0: never.
   std::int64_t listing_age_max_ns = 0;
+  // Who keeps the index for this process (rpc/index_gateway.h); null: nobody. Calls are answered by it, and chunks it tells
+  // of are read here. While it is kUnavailable the own listing answers, which then must not be older than
+  // listing_age_max_ns (five minutes when that is 0). refresh() is not needed. What is pending here is not seen: this is for
+  // processes that only read.
+  std::shared_ptr<rpc::IndexClient> gateway = nullptr;
 };
 
 // Thread-safe.
@@ -67,6 +73,8 @@ class Store final : public rpc::StoreClient {
   // once refresh() has listed the tenant; until then calls are kUnavailable. Where a compactor has replaced such a chunk
   // already, what it replaced it by is shown. Lives as long as the store.
   rpc::StoreClient& recent();
+  // What this store answers to other processes as their index gateway (rpc/index_service.h). Lives as long as the store.
+  rpc::IndexClient& index();
 
   Result<chunk::SelectResult> select(const CallContext& ctx, const rpc::SelectRequest& request) override;
   Result<std::vector<model::LabelsPtr>> series(const CallContext& ctx, const rpc::SelectRequest& request) override;
@@ -82,6 +90,7 @@ class Store final : public rpc::StoreClient {
  private:
   struct State;
   class View;
+  class Index;
   std::unique_ptr<State> state_;
 };
 
