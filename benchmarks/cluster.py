@@ -142,27 +142,33 @@ def idle(here, seconds=5):
 
 
 def ingest(here, name, load, gb, first_ns, last_ns, args):
-    print("%s: idle %.3f CPU-s per second" % (name, idle(here)), flush=True)
-    before = here.cpu()
+    at_rest = idle(here)
+    print("%s: idle %.3f CPU-s per second, taken off below" % (name, at_rest), flush=True)
+    before, began = here.cpu(), time.monotonic()
+
+    def ours(cpu):
+        return (split(cpu)[0] - at_rest * (time.monotonic() - began)) / gb
     wall = push_all(here.front.port, load, args.connections)
     pushed = since(here, before)
+    push = ours(pushed)
     here.flush()
     rest(here)
     flushed = since(here, before)
+    flush = ours(flushed)
     counted = here.front.instant('sum(count_over_time({env="bench"}[%ds]))' % ((last_ns - first_ns) // NS + 20), last_ns + 5 * NS)
     lines = sum(n for _, n, _ in load)
     right = counted and int(counted[0]["value"][1]) == lines
     print("%s: %d lines, %.0f MB in %.1f s (%.1f MB/s); push %.1f CPU-s per GB; with flush %.1f; the S3 server %.1f; %s" % (
-        name, lines, gb * 1000, wall, gb * 1000 / wall, split(pushed)[0] / gb, split(flushed)[0] / gb, split(flushed)[1] / gb,
+        name, lines, gb * 1000, wall, gb * 1000 / wall, push, flush, split(flushed)[1] / gb,
         "all lines there" if right else "WRONG COUNT %s" % counted), flush=True)
     print("   " + ", ".join("%s %.2f" % pair for pair in sorted(flushed.items())), flush=True)
     print("   RSS peak MiB: " + ", ".join("%s %.0f" % (n, peak) for n, (_, peak) in sorted(here.memory().items())), flush=True)
-    result = {"push": split(pushed)[0] / gb, "flush": split(flushed)[0] / gb, "s3": split(flushed)[1] / gb, "wall": wall, "right": right}
+    result = {"push": push, "flush": flush, "s3": split(flushed)[1] / gb, "wall": wall, "right": right}
     if args.compact:
-        before = here.cpu()
+        before, began = here.cpu(), time.monotonic()
         time.sleep(12)
         rest(here)
-        result["compact"] = split(since(here, before))[0] / gb
+        result["compact"] = ours(since(here, before))
         print("%s: compaction %.1f CPU-s per GB, S3 server %.1f" % (name, result["compact"], split(since(here, before))[1] / gb), flush=True)
     return result
 
