@@ -250,11 +250,16 @@ void Cluster::stop(bool for_good) {
   if (backend_entry_) backend_entry_->stop();
 }
 
-std::string Cluster::not_ready() const {
+std::string Cluster::waits_for() const {
   CallContext now;
   now.deadline_monotonic_ns = 0;
   if (!ingester_ring_->wait_until_known(now).ok()) return "ring store " + config_.common.kvstore + " not read yet";
   if (memberlist_ && !memberlist_->joined()) return "memberlist: waiting for a peer of memberlist.join_members to answer";
+  return "";
+}
+
+std::string Cluster::not_ready() const {
+  if (std::string reason = waits_for(); !reason.empty()) return reason;
   if (ingester_entry_) {
     if (std::string reason = ingester_entry_->not_ready(); !reason.empty()) return reason;
     if (config_.lifecycler.readiness_check_ring_health) {

@@ -43,6 +43,8 @@ class Cluster {
   void leave();
   // Out of the rings for good (or, by configuration, until the restart).
   void stop(bool for_good);
+  // What of the ring store it cannot go on without; empty: nothing.
+  std::string waits_for() const;
   // Why this process is no full member yet; empty: it is.
   std::string not_ready() const;
 
@@ -51,6 +53,7 @@ class Cluster {
   ring::Ring& backend_ring() { return *backend_ring_; }
   ring::Memberlist* memberlist() { return memberlist_.get(); }   // null: another store
   http::Client& peers() { return *client_; }
+  rpc::LabelTexts& texts() { return texts_; }
   const std::string& id() const { return id_; }
   // "http://10.1.2.3:3100" of the backends that are heard of, sorted.
   std::vector<std::string> backend_urls() const;

@@ -134,6 +134,14 @@ objstore::SpaceReserve space_reserve(const config::Config& config) {
   return {.percent = at_least_zero(config.storage.filesystem_reserve_percent), .bytes = at_least_zero(config.storage.filesystem_reserve_bytes)};
 }
 
+bool asks_index_gateway(const config::Config& config) {
+  const auto text = [&](const char* path) {
+    const auto at = config.other.find(path);
+    return at == config.other.end() ? std::string() : at->second;
+  };
+  return !text("storage_config.tsdb_shipper.index_gateway_client.server_address").empty() || text("index_gateway.mode") == "ring";
+}
+
 std::int64_t listing_age_max_ns(const config::Config& config) { return 3 * config.storage.tsdb_shipper.resync_interval; }
 std::int64_t recent_keep_ns(const config::Config& config) { return listing_age_max_ns(config) + 2 * kNanosPerMinute; }
 

@@ -26,6 +26,7 @@ objstore::SpaceReserve space_reserve(const config::Config& config);
 // `limits` outlives the ingester. `share_of`: what one ingester gets of a limit for all of them; null: all of it.
 ingester::IngesterOptions ingester_options(const config::Config& config, const std::string& id, const config::LimitsProvider& limits,
                                            std::function<std::uint64_t(std::uint64_t global)> share_of = nullptr);
+bool asks_index_gateway(const config::Config& config);              // readers do not keep the index themselves
 // Where several processes share a bucket: an ingester shows its peers what it shipped for so long, and none of them answers
 // from a listing that is older than the other.
 std::int64_t recent_keep_ns(const config::Config& config);

@@ -14,6 +14,7 @@
 #include "skald/codec/hash.h"
 #include "skald/obs/log.h"
 #include "skald/querier/recent_view.h"
+#include "skald/rpc/index_gateway.h"
 #include "version.h"
 
 namespace skald::app {
@@ -118,6 +119,8 @@ Result<void> Services::build_modules() {
   if (shared()) {
     store_settings.recent_keep_ns = modules_.ingester ? recent_keep_ns(config_) : 0;
     store_settings.listing_age_max_ns = listing_age_max_ns(config_);
+    if (!modules_.ingester && !modules_.backend() && asks_index_gateway(config_))
+      store_settings.gateway = rpc::make_index_gateway(cluster_->peers(), cluster_->texts(), registry_, {.addresses = [this] { return cluster_->backend_urls(); }});
   }
   store_ = std::make_unique<store::Store>(buckets_->data(), query_pool_, registry_, std::move(store_settings));
   deletes_ = std::make_unique<compactor::DeleteStore>(buckets_->deletes(), clock_, system_random(), config_.compactor.delete_request_cancel_period);
@@ -146,6 +149,7 @@ Result<void> Services::build_modules() {
     querier_->set_deletions([this](const std::string& tenant) { return deletions_of(tenant); });
   }
   if (shared()) build_query_path();
+  if (modules_.index_gateway) index_service_ = std::make_unique<rpc::IndexService>(store_->index(), registry_, clock_);
   if (modules_.compactor) {
     compactor::CompactorOptions compaction = compactor_options(config_, instance_id(config_));
     compaction.flush = [this](const std::string&) -> Result<void> {
@@ -331,6 +335,7 @@ void Services::stop() {
   querier_.reset();
   distributor_.reset();
   ingester_service_.reset();
+  index_service_.reset();
   cluster_.reset();               // calls of peers that still run end before the ingester does
   local_view_.reset();
   ingester_.reset();

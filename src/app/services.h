@@ -35,6 +35,7 @@
 #include "skald/objstore/object_store.h"
 #include "skald/objstore/space.h"
 #include "skald/querier/querier.h"
+#include "skald/rpc/index_service.h"
 #include "skald/ruler/notifier.h"
 #include "skald/ruler/peers.h"
 #include "skald/ruler/remote_writer.h"
@@ -83,6 +84,7 @@ class Services {
   std::optional<http::Response> refuse_while_starting(const http::Request& request) const;
   engine::Deletions deletions_of(const std::string& tenant) const;   // what delete requests hide from queries
   std::string delete_generation(const std::string& tenants) const;   // another text after each change of their delete requests
+  std::string starting() const;
   std::string not_ready() const;
   std::vector<api::ServiceState> states() const;
   Result<void> set_prepare_shutdown(bool on);
@@ -105,6 +107,7 @@ class Services {
   std::unique_ptr<ingester::Ingester> ingester_;
   std::unique_ptr<rpc::IngesterClient> local_view_;        // what peers see of it
   std::unique_ptr<rpc::IngesterService> ingester_service_;
+  std::unique_ptr<rpc::IndexService> index_service_;       // what readers ask of a backend's store
   std::unique_ptr<distributor::Distributor> distributor_;
   std::unique_ptr<querier::Querier> querier_;
   std::unique_ptr<frontend::Scheduler> scheduler_;        // backends

@@ -32,7 +32,7 @@ bool needs_no_bucket(const std::string& path) {
 std::optional<http::Response> Services::refuse_while_starting(const http::Request& request) const {
   if (served_while_starting(request.path)) return std::nullopt;
   std::string reason;
-  if (ready_at_monotonic_ns_ == 0) reason = "Ingester not ready: starting\n";
+  if (ready_at_monotonic_ns_ == 0) reason = starting() + "\n";
   else if (!bucket_watch_->known() && !needs_no_bucket(request.path)) reason = bucket_watch_->trouble() + "\n";
   if (reason.empty()) return std::nullopt;
   http::Response out = http::Response::text(503, std::move(reason));
@@ -96,6 +96,7 @@ void Services::add_read_routes() {
 
 void Services::add_backend_routes() {
   if (scheduler_) scheduler_->add_routes(*server_);
+  if (index_service_) index_service_->add_routes(*server_);
   const api::TenantPolicy tenants(config_.auth_enabled, config_.no_auth_tenant);
   if (compactor_ && config_.compactor.retention_enabled) api::add_delete_routes(*server_, *deletes_, limits_, clock_, tenants, shared());
   if (rule_peers_) rule_peers_->add_routes(*server_);
@@ -103,10 +104,16 @@ void Services::add_backend_routes() {
   if (ruler_ && config_.ruler.enable_api) api::add_rule_routes(*server_, *rules_, tenants, states);
 }
 
+// Who waits for others says for whom.
+std::string Services::starting() const {
+  const std::string waits = cluster_ ? cluster_->waits_for() : "";
+  return "Ingester not ready: " + (waits.empty() ? "starting" : waits);
+}
+
 std::string Services::not_ready() const {
   if (stopping_) return "Application is stopping";
   const std::int64_t ready_at = ready_at_monotonic_ns_;
-  if (ready_at == 0 || (ingester_ && !ingester_->ready())) return "Ingester not ready: starting";
+  if (ready_at == 0 || (ingester_ && !ingester_->ready())) return starting();
   if (shared())
     if (const std::string reason = cluster_->not_ready(); !reason.empty()) return "Ingester not ready: " + reason;
   if (!bucket_watch_->known()) return bucket_watch_->trouble();

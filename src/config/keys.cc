@@ -80,7 +80,7 @@ constexpr Reason kReasons[] = {
     {"ruler.ring", "rulers share the ring of backends, which follows common.ring"},
     {"server.grpc_", "processes call each other over server.http_listen_port"},
     {"ingester_client", "connections between processes are pooled and kept by the HTTP client"},
-    {"storage_config.tsdb_shipper.index_gateway_client", "index gateways are found in the ring of backends"},
+    {"storage_config.tsdb_shipper.index_gateway_client", "index gateways are found in the ring of backends; server_address switches their use on"},
     {"frontend_worker", "schedulers are found in the ring of backends"},
     {"frontend.scheduler_", "schedulers are found in the ring of backends"},
     {"frontend.max_outstanding_per_tenant", "see query_scheduler.max_outstanding_requests_per_tenant"},

@@ -76,7 +76,7 @@ constexpr Key kKeys[] = {
     {"query_scheduler.scheduler_ring.instance_addr", Kind::kAny, ""},
     {"query_scheduler.scheduler_ring.instance_availability_zone", Kind::kAny, ""},
     {"query_scheduler.scheduler_ring.instance_enable_ipv6", Kind::kAny, ""},
-    {"index_gateway.mode", Kind::kString, "simple"},
+    {"index_gateway.mode", Kind::kString, "simple", nullptr, nullptr, false, true},
     {"index_gateway.ring.kvstore.store", Kind::kString, "inmemory"},
     {"index_gateway.ring.kvstore.prefix", Kind::kString, "collectors/"},
     {"index_gateway.ring.heartbeat_period", Kind::kDuration, "15s"},

@@ -29,7 +29,7 @@ constexpr Key kKeys[] = {
     {"storage_config.tsdb_shipper.resync_interval", Kind::kDuration, "5m", SKALD_MEMBER(storage.tsdb_shipper.resync_interval), "tsdb.shipper.resync-interval"},
     {"storage_config.tsdb_shipper.query_ready_num_days", Kind::kInt, "0", SKALD_MEMBER(storage.tsdb_shipper.query_ready_num_days), "tsdb.shipper.query-ready-num-days"},
     {"storage_config.tsdb_shipper.download_timeout", Kind::kDuration, "1m"},
-    {"storage_config.tsdb_shipper.index_gateway_client.server_address", Kind::kString, ""},
+    {"storage_config.tsdb_shipper.index_gateway_client.server_address", Kind::kString, "", nullptr, nullptr, false, true},
     {"storage_config.tsdb_shipper.index_gateway_client.log_gateway_requests", Kind::kBool, "false"},
     {"storage_config.bloom_shipper.working_directory", Kind::kString, "/data/blooms"},
     {"storage_config.congestion_control.controller.aimd.start", Kind::kAny, ""},
