@@ -383,13 +383,20 @@ TEST_F(HandOverTest, OutOfTimeItFlushes) {
 
 TEST_F(HandOverTest, StoppedWithAFlushRowsStayReadableAndTheFlushGoesInPortions) {
   auto options = test_options();
-  options.memory_soft_bytes = 1 << 20;   // portions are as small as they get
+  options.memory_soft_bytes = 128 << 20;   // portions are as small as they get
   options.flush_on_shutdown = true;
   Process process(leaver_fs_, *bucket_, options);
   ASSERT_TRUE(process.start().ok());
-  ASSERT_EQ(process.push(make_batch("fake", {{kApp, {{kT0, "x"}}}}))->refused, 0U);
+  SeededRandom random(6);
+  for (int s = 0; s < 150; ++s) {
+    StreamOfRows stream{{{"app", std::to_string(s)}}, {}};
+    for (int i = 0; i < 15; ++i) stream.rows.push_back({kT0 + i, std::to_string(random.next_u64()) + std::string(4000, 'x')});
+    ASSERT_EQ(process.push(make_batch("fake", {stream}))->refused, 0U);
+  }
   const auto before = in_memory(process);
+  ASSERT_EQ(before.size(), 150U * 15);
   process.ingester.stop();
+  EXPECT_EQ(process.objects.puts, 3U) << "two objects of chunks, one index";
   EXPECT_EQ(in_memory(process), before);
   EXPECT_EQ(in_bucket(*bucket_), before);
   EXPECT_FALSE(process.ingester.ready());
