@@ -145,7 +145,9 @@ Result<void> Services::build_modules() {
     distributor_ = std::make_unique<distributor::Distributor>(ingesters(), limits_, registry_, clock_, std::move(options));
   }
   if (modules_.queries() || modules_.ruler) {
-    querier_ = std::make_unique<querier::Querier>(ingesters(), store_.get(), querier_options(config_));
+    querier::QuerierOptions options = querier_options(config_);
+    if (shared()) options.copies = static_cast<std::uint32_t>(cluster_->ingester_ring().options().replication_factor);
+    querier_ = std::make_unique<querier::Querier>(ingesters(), store_.get(), options);
     querier_->set_deletions([this](const std::string& tenant) { return deletions_of(tenant); });
   }
   if (shared()) build_query_path();
