@@ -14,7 +14,7 @@ inline constexpr std::size_t kSketchBucketsMax = 512;
 // Of a member of a group: a time shard in steps of five minutes. There may be thousands in one chunk, so members below
 // some rows have none: a sketch of them would be larger than their rows are, and reading these costs next to nothing.
 inline constexpr std::size_t kMemberSketchBucketsMax = 73;
-inline constexpr std::uint32_t kMemberSketchRowsMin = 128;
+inline constexpr std::uint32_t kMemberSketchRowsMin = 8;
 
 class SketchBuilder {
  public:
