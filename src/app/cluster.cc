@@ -19,6 +19,8 @@ namespace {
 
 constexpr std::int64_t kPeerConnectNs = 2 * kNanosPerSecond;
 constexpr std::int64_t kLeaveNs = 2 * kNanosPerSecond;
+constexpr std::int64_t kFormerEntryNs = 2 * kNanosPerSecond;
+constexpr std::int64_t kNewsNs = 2 * kNanosPerSecond;            // news of a ring has reached everybody
 constexpr std::int64_t kForgetAfterTimeouts = 10;
 constexpr std::int64_t kFirstPeersNs = 5 * kNanosPerSecond;      // how long a first member waits for others
 constexpr std::int64_t kPeerFlushNs = kNanosPerMinute;
@@ -181,6 +183,9 @@ ingester::Successor Cluster::successor() {
 }
 
 Result<void> Cluster::join() {
+  // What a peer still knows of this process' last life is continued. Whoever is first has nobody to learn it from.
+  const std::int64_t until_ns = clock_.monotonic_ns() + kFormerEntryNs;
+  while (memberlist_ && !memberlist_->joined() && clock_.monotonic_ns() < until_ns) std::this_thread::sleep_for(std::chrono::milliseconds(10));
   if (ingester_entry_) {
     SKALD_TRY_VOID(ingester_entry_->start());
   }
@@ -262,11 +267,21 @@ std::string Cluster::not_ready() const {
   if (std::string reason = waits_for(); !reason.empty()) return reason;
   if (ingester_entry_) {
     if (std::string reason = ingester_entry_->not_ready(); !reason.empty()) return reason;
+    // Whoever waits for this one before it stops the next must not be ahead of the news.
+    std::int64_t expected = 0;
+    const std::int64_t now_ns = clock_.monotonic_ns();
+    active_since_ns_.compare_exchange_strong(expected, now_ns);
+    if (now_ns - active_since_ns_ < kNewsNs) return "active, waiting until the others have heard of it";
     if (config_.lifecycler.readiness_check_ring_health) {
       const auto picture = ingester_ring_->picture();
       for (const auto& [id, instance] : picture->desc().instances)
         if (!picture->healthy(instance, ring::Operation::kRead, ingester_ring_->now_s())) return "instance " + id + " past heartbeat timeout";
     }
+  }
+  if (modules_.queries() && !saw_ingesters_) {
+    const auto members = ingester_ring_->picture()->members_for_all(ring::Operation::kRead, ingester_ring_->now_s());
+    if (!members.ok()) return "waiting for ingesters: " + members.error().message();
+    saw_ingesters_ = true;   // from now on queries say so themselves
   }
   if (backend_entry_) return backend_entry_->not_ready();
   return "";

@@ -2,6 +2,7 @@
 // its peers. Only where a ring is shared (config::Config::ring_is_shared); a process alone has none of this.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
@@ -88,6 +89,8 @@ class Cluster {
   std::unique_ptr<exec::Pool> pool_;
   std::unique_ptr<rpc::IngesterSet> set_;
   bool left_ = false;
+  mutable std::atomic<std::int64_t> active_since_ns_{0};   // first seen so by not_ready(); 0: not yet
+  mutable std::atomic<bool> saw_ingesters_{false};
 };
 
 // host:port that peers call: what was configured, else the first address of the named interfaces, else the first private one.
