@@ -1,9 +1,8 @@
 // Messages between processes: protobuf, so that an older and a newer binary understand each other (unknown fields are
 // skipped, absent ones have a meaning). Sent over HTTP/1.1 by remote_ingester.h and answered by ingester_service.h.
 //
-// Every call is POST /skald.rpc.v1/<service>/<method> with the tenant in X-Scope-OrgID, the time left in
-// X-Skald-Timeout-Ms, and the trace in traceparent. 200 carries the answer; anything else an ErrorCode by name in
-// X-Skald-Error and its text as the body.
+// Every call is POST /skald.rpc.v1/<service>/<method> with the tenant in X-Scope-OrgID and the time left in
+// X-Skald-Timeout-Ms. 200 carries the answer; anything else an ErrorCode by name in X-Skald-Error and its text as the body.
 #pragma once
 
 #include <cstdint>
